@@ -1,0 +1,2 @@
+//! The `s3dlio` command.
+fn main() {}

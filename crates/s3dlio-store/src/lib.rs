@@ -1,0 +1,19 @@
+//! The storage engine of s3dlio: URIs, backends, range engine, client.
+//!
+//! Users name the `s3dlio` crate, which re-exports all of this.
+
+pub mod backend;
+pub mod buckets;
+pub mod config;
+pub mod error;
+pub mod listing;
+pub mod transport;
+pub mod uri;
+
+pub use buckets::{BucketEntry, Buckets};
+pub use config::{Config, Environment, RequestLimit, UnifiedLoaderConfig};
+pub use error::{BoxError, Error, ErrorKind, Operation, Result};
+pub use listing::{ListPage, ListRequest, Lister, ObjectEntry};
+pub use object_store::{self, ObjectStore};
+pub use tokio_util::sync::CancellationToken;
+pub use uri::{Location, Scheme};

@@ -1,0 +1,1 @@
+//! One engine that moves bytes between storage and training jobs.
