@@ -19,6 +19,7 @@ use crate::uri::{Location, Scheme};
 pub mod direct;
 pub mod file;
 pub mod request;
+pub mod s3_listing;
 
 /// One opened bucket, container, host or file system root.
 #[derive(Clone)]
