@@ -1,0 +1,4 @@
+//! Proves the test kit: each server answers object_store's own client as its declared deviations say.
+
+mod connector;
+mod servers;
