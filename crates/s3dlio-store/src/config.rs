@@ -59,6 +59,8 @@ pub struct UnifiedLoaderConfig {
     pub operation_deadline: Duration,
     /// How often a request is sent at most.
     pub retry_max_attempts: usize,
+    /// How long an operation may pause between its attempts, all pauses together.
+    pub retry_budget: Duration,
     /// Pause before the second attempt; it doubles with each.
     pub retry_initial_backoff: Duration,
     /// Longest pause between attempts.

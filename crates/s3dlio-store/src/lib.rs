@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod buckets;
 pub mod config;
+pub mod constants;
 pub mod error;
 pub mod listing;
 pub mod transport;
