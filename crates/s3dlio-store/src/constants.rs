@@ -1,6 +1,131 @@
 //! Every tuned number, with its reason.
+//!
+//! What a user may change is a default here and a key of the [configuration](crate::config); what nobody should need to
+//! change is a limit here and nothing else.
 
 use std::time::Duration;
+
+/// 1,024 bytes.
+pub const KIB: u64 = 1024;
+/// 1,024 KiB.
+pub const MIB: u64 = 1024 * KIB;
+/// 1,024 MiB.
+pub const GIB: u64 = 1024 * MIB;
+
+/// Default of `prefetch_depth`: one batch is consumed, one is complete and two fill up, so that one slow object does not
+/// make the consumer wait; more only holds memory.
+pub const PREFETCH_DEPTH: usize = 4;
+
+/// Default of `max_concurrent_downloads`: with small objects, 32 requests of 20 ms each are 1,600 objects a second; more
+/// is what the adaptive request limit is for.
+pub const MAX_CONCURRENT_DOWNLOADS: usize = 32;
+
+/// Default of `max_concurrent_ranges_per_object` on networks. One S3 connection gives 50 to 100 MB/s, so one object at
+/// 32 connections fills a 25 Gbit/s link.
+pub const MAX_CONCURRENT_RANGES_PER_OBJECT: usize = 32;
+
+/// Default of `max_concurrent_ranges_per_object` for `direct://`: the depth at which one NVMe device reaches its
+/// bandwidth with requests of megabytes.
+pub const DIRECT_MAX_CONCURRENT_RANGES_PER_OBJECT: usize = 16;
+
+/// Default of `range_split_threshold` on networks: below it, transfer takes about as long as a round trip, and a second
+/// request gains nothing.
+pub const RANGE_SPLIT_THRESHOLD: u64 = 4 * MIB;
+
+/// Default of `range_split_threshold` for `direct://`: a device has no round trip to hide, so that only objects of
+/// several blocks are worth the bookkeeping.
+pub const DIRECT_RANGE_SPLIT_THRESHOLD: u64 = 16 * MIB;
+
+/// Default of `range_split_threshold` for `file://`, where the engine is off unless asked for: the page cache reads
+/// ahead by itself, and reads from several places at once defeat that.
+pub const FILE_RANGE_SPLIT_THRESHOLD: u64 = 64 * MIB;
+
+/// Default of `range_chunk_size`: large enough that a request's own cost (tens of microseconds of CPU, one round trip)
+/// vanishes beside its transfer, small enough that 32 of them fit into any budget.
+pub const RANGE_CHUNK_SIZE: u64 = 8 * MIB;
+
+/// Smallest `range_chunk_size`: below it, the cost of a request exceeds the cost of its bytes.
+pub const MINIMUM_RANGE_CHUNK_SIZE: u64 = 64 * KIB;
+
+/// Default of `range_timeout`: with [`OPERATION_DEADLINE`], which it equals, a stalled body is reported within 30 s.
+pub const RANGE_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Which share of the memory that the process may use is its default `memory_budget`: a training process needs the rest
+/// for itself, and several loaders may run side by side.
+pub const MEMORY_BUDGET_SHARE: u64 = 4;
+
+/// Largest default `memory_budget`: at 10 GB/s and 100 ms of latency 1 GB is in flight, so more than four times that is
+/// only ever held, not used.
+pub const MEMORY_BUDGET_MAXIMUM: u64 = 4 * GIB;
+
+/// Smallest default `memory_budget`: eight ranges of the default size, enough to overlap transfer with latency in the
+/// smallest container.
+pub const MEMORY_BUDGET_MINIMUM: u64 = 64 * MIB;
+
+/// The memory that is assumed where the system does not say how much it has.
+pub const MEMORY_ASSUMED: u64 = 4 * GIB;
+
+/// Smallest `memory_budget` that may be set: one range of the smallest useful size for each of a few requests.
+pub const MEMORY_BUDGET_FLOOR: u64 = MIB;
+
+/// Default of `batch_size`, a common one in training scripts.
+pub const BATCH_SIZE: usize = 32;
+
+/// Default of `connect_timeout`: a TCP connect around the globe takes 300 ms and its first retransmission comes after
+/// 1 s, so that one lost packet is survived and an endpoint that is not there is reported within 3 s.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Default of `idle_timeout`: object stores answer within 1 s but for rare stragglers, which are worth a second attempt;
+/// two attempts fit into [`OPERATION_DEADLINE`].
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Default of `operation_deadline`: an endpoint that accepts and never answers is reported within 30 s.
+pub const OPERATION_DEADLINE: Duration = Duration::from_secs(25);
+
+/// Default of `retry_max_attempts`. With backoffs of 0.1, 0.2, 0.4, 0.8, 1.6, 2 and 2 s, eight attempts take 7.1 s:
+/// long enough for a store that sheds load, and an endpoint that always says 503 is reported within 10 s.
+pub const RETRY_MAX_ATTEMPTS: usize = 8;
+
+/// Default of `retry_initial_backoff`: several round trips inside one region.
+pub const RETRY_INITIAL_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Default of `retry_max_backoff`; see [`RETRY_MAX_ATTEMPTS`].
+pub const RETRY_MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// Default of `retry_budget`: the seven pauses above fit, and so does a server's own Retry-After of a few seconds, while
+/// an endpoint that always says 503 is still reported within 10 s.
+pub const RETRY_BUDGET: Duration = Duration::from_secs(8);
+
+/// Default of `multipart_part_size`: S3 allows 10,000 parts, so that 78 GiB can be written without knowing the size
+/// beforehand, and eight parts in flight hold 64 MiB.
+pub const MULTIPART_PART_SIZE: u64 = 8 * MIB;
+
+/// Smallest part that S3 accepts, but for the last of an upload.
+pub const MINIMUM_PART_SIZE: u64 = 5 * MIB;
+
+/// Largest part that S3 accepts.
+pub const MAXIMUM_PART_SIZE: u64 = 5 * GIB;
+
+/// Default of `max_concurrent_parts`: one S3 connection takes 50 to 100 MB/s, so eight fill a 5 Gbit/s link.
+pub const MAX_CONCURRENT_PARTS: usize = 8;
+
+/// Default of `direct_block_size`: a device splits requests above 128 KiB to 1 MiB itself, so 4 MiB keep its queue filled
+/// while the number of system calls stays small.
+pub const DIRECT_BLOCK_SIZE: u64 = 4 * MIB;
+
+/// What every O_DIRECT offset, length and address is a multiple of: the logical block of 4 KiB of current devices, which
+/// those of 512 bytes accept as well.
+pub const DIRECT_ALIGNMENT: u64 = 4 * KIB;
+
+/// Largest `direct_block_size`: the kernel moves at most 2 GiB less one page in one call.
+pub const DIRECT_BLOCK_SIZE_MAXIMUM: u64 = GIB;
+
+/// Default of `direct_queue_depth`: with blocks of 4 MiB, 64 MiB are in flight, which one NVMe device does not exceed in
+/// bandwidth times latency.
+pub const DIRECT_QUEUE_DEPTH: usize = 16;
+
+/// Largest `direct_queue_depth`: the submission queue of one io_uring has at most this many entries.
+pub const DIRECT_QUEUE_DEPTH_MAXIMUM: usize = 32768;
 
 /// An idle connection is not used again after this long. Servers close theirs after 20 s (S3) to 75 s (nginx); a
 /// request on one that is just being closed costs a second round trip.
