@@ -18,6 +18,8 @@ use crate::uri::{Location, Scheme};
 
 pub mod direct;
 pub mod file;
+pub mod generic_listing;
+pub mod memory;
 pub mod request;
 pub mod s3_listing;
 
