@@ -140,3 +140,25 @@ pub(crate) const MAX_REDIRECTS: usize = 5;
 
 /// Bytes of an error's body that are read; S3's and Azure's errors are under 2 KiB.
 pub(crate) const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// Alignment of every large destination: the page of all platforms that are built for.
+pub(crate) const PAGE_SIZE: usize = 4096;
+
+/// Where the adaptive limit of requests in flight begins: enough for 3 GB/s at 10 ms and 1 MiB.
+pub(crate) const REQUEST_LIMIT_START: usize = 32;
+
+/// The adaptive limit never falls below this: one request that hangs must not stop all work.
+pub(crate) const REQUEST_LIMIT_MIN: usize = 4;
+
+/// The adaptive limit never climbs above this; a process has 1,024 descriptors by default.
+pub(crate) const REQUEST_LIMIT_MAX: usize = 256;
+
+/// What a request counts for besides its bytes, so that small objects are judged by their rate: the bytes that a
+/// 1 Gbit/s link moves in half a millisecond.
+pub(crate) const REQUEST_WEIGHT: u64 = 64 * 1024;
+
+/// A window of the adaptive limit lasts at least this long; shorter ones measure the scheduler.
+pub(crate) const REQUEST_WINDOW_MIN: Duration = Duration::from_millis(50);
+
+/// Windows without gain after which the adaptive limit measures its best anew.
+pub(crate) const REQUEST_PROBE_WINDOWS: usize = 32;

@@ -3,7 +3,9 @@
 //! Users name the `s3dlio` crate, which re-exports all of this.
 
 pub mod backend;
+pub mod budget;
 pub mod buckets;
+pub mod buffer;
 pub mod config;
 pub mod constants;
 pub mod error;

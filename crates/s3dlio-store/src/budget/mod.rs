@@ -1,0 +1,11 @@
+//! The two budgets that bound what really runs.
+//!
+//! The settings multiply (downloads × ranges); what is in flight does not. [`ByteBudget`] bounds the bytes that have been
+//! asked for and not yet been taken by the consumer, for all work of a client. [`RequestLimiter`] bounds the requests in
+//! flight to one endpoint. Both hand out guards that give back what they hold when they are dropped.
+
+mod bytes;
+mod requests;
+
+pub use bytes::{ByteBudget, Lease};
+pub use requests::{RequestLimiter, RequestPermit};
