@@ -71,6 +71,16 @@ pub const MEMORY_BUDGET_FLOOR: u64 = MIB;
 /// Default of `batch_size`, a common one in training scripts.
 pub const BATCH_SIZE: usize = 32;
 
+/// Largest `batch_size`: a batch is held in memory whole, and so is its list of samples.
+pub const BATCH_SIZE_MAXIMUM: usize = 1 << 24;
+
+/// Most requests, objects, ranges, parts or batches at once that may be asked for: one address has no more ports.
+pub const CONCURRENCY_MAXIMUM: usize = 65_535;
+
+/// Longest timeout, deadline or pause that may be set: what takes longer is not waiting but hanging, and a deadline that
+/// is too far away overflows the clock.
+pub const DURATION_MAXIMUM: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Default of `connect_timeout`: a TCP connect around the globe takes 300 ms and its first retransmission comes after
 /// 1 s, so that one lost packet is survived and an endpoint that is not there is reported within 3 s.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -162,3 +172,20 @@ pub(crate) const REQUEST_WINDOW_MIN: Duration = Duration::from_millis(50);
 
 /// Windows without gain after which the adaptive limit measures its best anew.
 pub(crate) const REQUEST_PROBE_WINDOWS: usize = 32;
+
+/// Objects from this size on are read into pooled, page-aligned buffers; below it a copy into memory of the exact size
+/// costs less than a page.
+pub(crate) const POOLED_BUFFER_MIN: usize = 64 * 1024;
+
+/// Ranges of one object with a gap of at most this are fetched by one request: what a 1 Gbit/s connection brings in the
+/// 2 ms of a round trip within a region.
+pub(crate) const RANGE_COALESCE_GAP: u64 = 256 * 1024;
+
+/// Attempts in a row that bring no byte before a range is given up.
+pub(crate) const RESUME_ATTEMPTS: u32 = 5;
+
+/// The pause before a range is resumed grows by this with every attempt that brought no byte.
+pub(crate) const RESUME_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Bytes that a stream fetches ahead of its consumer: 10 Gbit/s for 50 ms.
+pub(crate) const STREAM_WINDOW: u64 = 64 * 1024 * 1024;

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     Unauthenticated,
     /// The caller's input cannot be right: a malformed URI, a range outside the object, an option out of bounds.
     InvalidInput,
+    /// A range begins beyond the end of the object.
+    RangeNotSatisfiable,
     /// The backend cannot do this at all.
     Unsupported,
     /// The configuration is wrong: an unknown key, a value that does not parse.
@@ -69,6 +71,7 @@ impl ErrorKind {
             Self::PermissionDenied => "permission denied",
             Self::Unauthenticated => "not authenticated",
             Self::InvalidInput => "invalid input",
+            Self::RangeNotSatisfiable => "range beyond the end",
             Self::Unsupported => "not supported",
             Self::Config => "configuration",
             Self::Throttled => "throttled",

@@ -6,10 +6,12 @@ pub mod backend;
 pub mod budget;
 pub mod buckets;
 pub mod buffer;
+mod cancel;
 pub mod config;
 pub mod constants;
 pub mod error;
 pub mod listing;
+pub mod range_engine;
 pub mod transport;
 pub mod uri;
 

@@ -74,7 +74,8 @@ pub(crate) fn kind_of_status(status: StatusCode) -> ErrorKind {
         StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => ErrorKind::Timeout,
         StatusCode::INSUFFICIENT_STORAGE => ErrorKind::OutOfSpace,
         StatusCode::NOT_IMPLEMENTED => ErrorKind::Unsupported,
-        StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST => ErrorKind::InvalidInput,
+        StatusCode::RANGE_NOT_SATISFIABLE => ErrorKind::RangeNotSatisfiable,
+        StatusCode::BAD_REQUEST => ErrorKind::InvalidInput,
         other if other.is_server_error() => ErrorKind::Server,
         _ => ErrorKind::Other,
     }

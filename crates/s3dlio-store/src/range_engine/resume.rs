@@ -1,0 +1,230 @@
+//! One range: asked for, read into its destination, and resumed where it broke off.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
+use futures::StreamExt;
+use object_store::{GetOptions, GetRange, GetResult, ObjectMeta};
+
+use super::Target;
+use crate::budget::RequestPermit;
+use crate::buffer::Part;
+use crate::constants::{RESUME_ATTEMPTS, RESUME_BACKOFF};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::transport::Attempts;
+
+/// Which version of the object all answers must be of.
+#[derive(Debug, Clone)]
+pub(super) struct Pin {
+    e_tag: Option<String>,
+    size: u64,
+    last_modified: DateTime<Utc>,
+}
+
+impl Pin {
+    pub(super) fn of(meta: &ObjectMeta) -> Self {
+        Self { e_tag: meta.e_tag.clone(), size: meta.size, last_modified: meta.last_modified }
+    }
+
+    fn is_of(&self, meta: &ObjectMeta) -> bool {
+        match (&self.e_tag, &meta.e_tag) {
+            (Some(pinned), Some(found)) => pinned == found,
+            _ => self.size == meta.size && self.last_modified == meta.last_modified,
+        }
+    }
+}
+
+/// Where a range's bytes go.
+#[derive(Debug)]
+pub(super) enum Destination {
+    /// A part of a pooled buffer.
+    Part(Part),
+    /// Memory of exactly the size of a small object, which needs no pool.
+    Small { data: BytesMut, length: usize },
+}
+
+impl Destination {
+    pub(super) fn small(length: usize) -> Self {
+        Self::Small { data: BytesMut::with_capacity(length), length }
+    }
+
+    /// The bytes of a small destination.
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Small { data, .. } => data.freeze(),
+            Self::Part(_) => Bytes::new(),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), usize> {
+        match self {
+            Self::Part(part) => part.write(bytes),
+            Self::Small { data, length } if data.len() + bytes.len() <= *length => {
+                data.extend_from_slice(bytes);
+                Ok(())
+            }
+            Self::Small { data, length } => Err(data.len() + bytes.len() - *length),
+        }
+    }
+
+    fn written(&self) -> usize {
+        match self {
+            Self::Part(part) => part.written(),
+            Self::Small { data, .. } => data.len(),
+        }
+    }
+
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Part(part) => part.remaining(),
+            Self::Small { data, length } => length - data.len(),
+        }
+    }
+}
+
+/// How an attempt ended before its last byte.
+enum Broken {
+    /// The request failed; the transport has tried again as often as it may.
+    Request(Error),
+    /// The body broke off; the rest can be asked for.
+    Body(Error),
+}
+
+/// One range of one object and the memory for it.
+#[derive(Debug)]
+pub(super) struct RangeTask {
+    pub(super) target: Target,
+    /// How long the range may go without progress, over all its attempts.
+    pub(super) timeout: Duration,
+    pub(super) pin: Pin,
+    pub(super) range: Range<u64>,
+    pub(super) destination: Destination,
+}
+
+impl RangeTask {
+    /// Reads the range to its last byte. `answer` is the answer of a request that has been sent for it already.
+    pub(super) async fn run(mut self, mut answer: Option<(GetResult, RequestPermit)>) -> Result<Destination> {
+        let mut stalled = Duration::ZERO;
+        let mut attempts = 0;
+        let mut fruitless = 0;
+        loop {
+            attempts += 1;
+            let before = self.destination.written();
+            let mut progress = Instant::now();
+            let patience = self.timeout.saturating_sub(stalled);
+            let error = match self.attempt(answer.take(), patience, &mut progress).await {
+                Ok(()) if self.destination.remaining() == 0 => return Ok(self.destination),
+                Ok(()) => self.error(ErrorKind::Integrity).with_message(format!(
+                    "the body ended {} bytes early at byte {}",
+                    self.destination.remaining(),
+                    self.range.start + self.destination.written() as u64
+                )),
+                Err(Broken::Request(error)) => return Err(error),
+                Err(Broken::Body(error)) if !error.kind().is_transient() => return Err(error),
+                Err(Broken::Body(error)) => error,
+            };
+            stalled += progress.elapsed();
+            fruitless = if self.destination.written() > before { 0 } else { fruitless + 1 };
+            let pause = RESUME_BACKOFF * fruitless;
+            if stalled + pause >= self.timeout || fruitless >= RESUME_ATTEMPTS {
+                let limit = if fruitless >= RESUME_ATTEMPTS {
+                    format!("{RESUME_ATTEMPTS} attempts brought no byte")
+                } else {
+                    format!("range_timeout is {:.1} s", self.timeout.as_secs_f64())
+                };
+                return Err(self
+                    .error(error.kind())
+                    .with_message(format!("given up after {attempts} attempts ({limit})"))
+                    .with_source(error));
+            }
+            tracing::debug!(uri = %self.target.uri, %error, at = before, "the body broke off; resuming");
+            stalled += pause;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Reads what one answer brings, from the first byte that is missing.
+    async fn attempt(
+        &mut self,
+        answer: Option<(GetResult, RequestPermit)>,
+        patience: Duration,
+        progress: &mut Instant,
+    ) -> Result<(), Broken> {
+        let (answer, permit) = match answer {
+            Some(answer) => answer,
+            None => match tokio::time::timeout(patience, self.ask()).await {
+                Ok(answer) => answer.map_err(Broken::Request)?,
+                Err(_) => return Err(Broken::Body(self.error(ErrorKind::Timeout).with_message("no answer"))),
+            },
+        };
+        let throttled = answer.extensions.get::<Attempts>().is_some_and(|attempts| attempts.throttled);
+        let before = self.destination.written();
+        let mut body = answer.into_stream();
+        *progress = Instant::now();
+        loop {
+            match tokio::time::timeout(patience, body.next()).await {
+                Ok(Some(Ok(data))) => {
+                    *progress = Instant::now();
+                    self.destination.write(&data).map_err(|excess| {
+                        let message = format!("the body has {excess} bytes more than were asked for");
+                        Broken::Request(self.error(ErrorKind::Integrity).with_message(message))
+                    })?;
+                    if self.destination.remaining() == 0 {
+                        // The last byte is here; polling on lets the connection go back to its pool.
+                        continue;
+                    }
+                }
+                Ok(None) => {
+                    permit.finish((self.destination.written() - before) as u64, throttled);
+                    return Ok(());
+                }
+                Ok(Some(Err(error))) => {
+                    return Err(Broken::Body(Error::from_store(error, Operation::Get, &*self.target.uri)));
+                }
+                Err(_) => {
+                    let error = self.error(ErrorKind::Timeout).with_message("the body stalled");
+                    return Err(Broken::Body(error));
+                }
+            }
+        }
+    }
+
+    /// Asks for what is missing, of the pinned version.
+    async fn ask(&self) -> Result<(GetResult, RequestPermit)> {
+        let permit = self.target.limiter.acquire().await;
+        let missing = self.range.start + self.destination.written() as u64..self.range.end;
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(missing.clone())),
+            if_match: self.pin.e_tag.clone(),
+            ..GetOptions::default()
+        };
+        let answer = match self.target.store.get_opts(&self.target.path, options).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = Error::from_store(error, Operation::Get, &*self.target.uri);
+                return Err(match error.kind() {
+                    ErrorKind::PreconditionFailed | ErrorKind::NotFound => self.changed().with_source(error),
+                    _ => error,
+                });
+            }
+        };
+        if !self.pin.is_of(&answer.meta) {
+            return Err(self.changed());
+        }
+        if answer.range != missing {
+            let message = format!("asked for bytes {missing:?}, the server sends {:?}", answer.range);
+            return Err(self.error(ErrorKind::Integrity).with_message(message));
+        }
+        Ok((answer, permit))
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, Operation::Get, &*self.target.uri)
+    }
+
+    fn changed(&self) -> Error {
+        self.error(ErrorKind::Changed).with_hint("read it again to have the new version whole")
+    }
+}
