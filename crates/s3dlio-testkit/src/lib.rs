@@ -19,11 +19,11 @@
 //!
 //! The crate depends on no other crate of the workspace.
 
-
 pub mod counting;
 pub mod data;
 pub mod fault_proxy;
 pub mod gcs_front;
+mod http_semantics;
 pub mod http_server;
 mod in_process;
 pub mod process;

@@ -37,9 +37,9 @@ fn directory() -> Result<PathBuf> {
 
 fn installation_in(cache: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(cache).ok()?;
-    entries.filter_map(|entry| Some(entry.ok()?.path())).find(|path| {
-        std::fs::read_to_string(path.join("stamp")).is_ok_and(|stamp| stamp == PINS)
-    })
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| std::fs::read_to_string(path.join("stamp")).is_ok_and(|stamp| stamp == PINS))
 }
 
 #[cfg(test)]

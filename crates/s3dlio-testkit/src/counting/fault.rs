@@ -294,7 +294,8 @@ fn head(body: BoxStream<'static, Result<Bytes>>, bytes: u64) -> impl stream::Str
         if left == 0 {
             return None;
         }
-        let item = body.next().await?.map(|chunk| chunk.slice(..chunk.len().min(left.try_into().unwrap_or(usize::MAX))));
+        let item =
+            body.next().await?.map(|chunk| chunk.slice(..chunk.len().min(left.try_into().unwrap_or(usize::MAX))));
         let left = left - item.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Some((item, (body, left)))
     })

@@ -124,15 +124,19 @@ impl Azurite {
     ///
     /// When the server refuses.
     pub fn uncommitted_blobs(&self, container: &str) -> Vec<String> {
-        let answer = self.send("GET", &format!("/{container}?restype=container&comp=list&include=uncommittedblobs"));
+        let committed = self.blobs(container, "");
+        let mut blobs = self.blobs(container, "&include=uncommittedblobs");
+        blobs.retain(|blob| !committed.contains(blob));
+        blobs
+    }
+
+    /// The names of up to 5,000 blobs.
+    fn blobs(&self, container: &str, options: &str) -> Vec<String> {
+        let answer = self.send("GET", &format!("/{container}?restype=container&comp=list{options}"));
         assert_eq!(answer.status, 200, "Azurite: list {container}: {}", answer.text());
         let text = answer.text();
         let blobs = text.split("<Blob>").skip(1);
-        // A blob that was never committed has no length.
-        blobs
-            .filter(|blob| blob.contains("<Content-Length>0</Content-Length>"))
-            .filter_map(|blob| Some(blob.split_once("<Name>")?.1.split_once("</Name>")?.0.to_owned()))
-            .collect()
+        blobs.filter_map(|blob| Some(blob.split_once("<Name>")?.1.split_once("</Name>")?.0.to_owned())).collect()
     }
 
     fn send(&self, method: &str, target: &str) -> Answer {
@@ -142,8 +146,7 @@ impl Azurite {
 
     fn try_send(&self, method: &str, target: &str) -> Result<Answer> {
         let uri = format!("{}{target}", self.endpoint());
-        let mut signed: HttpRequest =
-            http::Request::builder().method(method).uri(uri).body(HttpRequestBody::empty())?;
+        let mut signed: HttpRequest = http::Request::builder().method(method).uri(uri).body(HttpRequestBody::empty())?;
         let credential = AzureCredential::AccessKey(AzureAccessKey::try_new(AZURITE_KEY)?);
         AzureAuthorizer::new(&credential, AZURITE_ACCOUNT)
             .try_authorize(&mut signed)

@@ -84,7 +84,8 @@ impl SeaweedFs {
             let leftovers = ports.iter().map(|port| format!("/tmp/seaweedfs-*-{port}.sock"));
             Ok(Plan { command, leftovers: leftovers.collect::<Vec<_>>().join(" ") })
         };
-        let process = Supervised::start("SeaweedFS", 8, plan, |ports| blocking_http::answers(ports[6], "/healthz", 200))?;
+        let process =
+            Supervised::start("SeaweedFS", 8, plan, |ports| blocking_http::answers(ports[6], "/healthz", 200))?;
         Ok(Self { process })
     }
 

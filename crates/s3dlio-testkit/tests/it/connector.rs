@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 /// Makes [`PlainService`]s.
 #[derive(Debug, Default)]
-pub struct PlainConnector;
+pub(crate) struct PlainConnector;
 
 impl HttpConnector for PlainConnector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {

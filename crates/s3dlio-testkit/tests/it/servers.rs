@@ -12,7 +12,7 @@ use s3dlio_testkit::servers::{Azurite, FakeGcs, S3sFs, SeaweedFs};
 
 use crate::connector::PlainConnector;
 
-pub fn s3(endpoint: &str, bucket: &str, access_key: &str, secret_key: &str) -> AmazonS3Builder {
+pub(crate) fn s3(endpoint: &str, bucket: &str, access_key: &str, secret_key: &str) -> AmazonS3Builder {
     AmazonS3Builder::new()
         .with_endpoint(endpoint)
         .with_allow_http(true)
@@ -23,17 +23,17 @@ pub fn s3(endpoint: &str, bucket: &str, access_key: &str, secret_key: &str) -> A
         .with_http_connector(PlainConnector)
 }
 
-pub fn seaweedfs() -> Arc<dyn ObjectStore> {
+pub(crate) fn seaweedfs() -> Arc<dyn ObjectStore> {
     let server = SeaweedFs::shared();
     let bucket = server.new_bucket();
     Arc::new(s3(&server.endpoint(), &bucket, server.access_key(), server.secret_key()).build().unwrap())
 }
 
-pub fn s3s_fs(server: &S3sFs, bucket: &str) -> Arc<dyn ObjectStore> {
+pub(crate) fn s3s_fs(server: &S3sFs, bucket: &str) -> Arc<dyn ObjectStore> {
     Arc::new(s3(&server.endpoint(), bucket, server.access_key(), server.secret_key()).build().unwrap())
 }
 
-pub fn azurite() -> Arc<dyn ObjectStore> {
+pub(crate) fn azurite() -> Arc<dyn ObjectStore> {
     let server = Azurite::shared();
     let builder = MicrosoftAzureBuilder::new()
         .with_account(server.account())
@@ -45,7 +45,7 @@ pub fn azurite() -> Arc<dyn ObjectStore> {
     Arc::new(builder.build().unwrap())
 }
 
-pub fn gcs(endpoint: &str, bucket: &str, token: &str) -> object_store::gcp::GoogleCloudStorage {
+pub(crate) fn gcs(endpoint: &str, bucket: &str, token: &str) -> object_store::gcp::GoogleCloudStorage {
     GoogleCloudStorageBuilder::new()
         .with_base_url(endpoint)
         .with_bucket_name(bucket)
