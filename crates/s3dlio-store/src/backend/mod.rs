@@ -16,12 +16,14 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listing::Lister;
 use crate::uri::{Location, Scheme};
 
+pub mod azure;
 pub mod direct;
 pub mod file;
 pub mod generic_listing;
 pub mod memory;
 pub mod request;
 pub mod s3_listing;
+mod token;
 
 /// One opened bucket, container, host or file system root.
 #[derive(Clone)]
