@@ -110,7 +110,7 @@ impl ConfigBuilder {
     /// Reads the file, puts the layers together and checks the result for every scheme.
     ///
     /// An `S3DLIO_*` variable that is not a key's is not an error: it is logged as a warning and kept in
-    /// [`Config::warnings`].
+    /// [`Config::warnings`]. The one file is read without leaving the thread.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a file that cannot be read, an unknown key (with the nearest
@@ -118,16 +118,14 @@ impl ConfigBuilder {
     /// value, where it came from and what is accepted.
     pub fn build(self) -> Result<Config> {
         let Self { environment, file, explicit } = self;
-        let warnings = environment.warnings();
+        let mut warnings = environment.warnings();
+        let file = match file.or_else(|| environment.named_file()) {
+            Some(path) => FileLayer::read(&path)?,
+            None => read_usual_file(&environment, &mut warnings)?,
+        };
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let file = file
-            .or_else(|| environment.named_file())
-            .or_else(|| environment.usual_file().filter(|path| path.exists()))
-            .map(|path| FileLayer::read(&path))
-            .transpose()?
-            .unwrap_or_default();
 
         let mut layers = Layers::default();
         for scheme in Scheme::ALL {
@@ -143,5 +141,18 @@ impl ConfigBuilder {
         }
         layers.check()?;
         Ok(Config { environment, layers: Arc::new(layers), warnings })
+    }
+}
+
+/// Reads the file where it is by convention. That it is not there is usual; that nobody can tell is said.
+fn read_usual_file(environment: &Environment, warnings: &mut Vec<String>) -> Result<FileLayer> {
+    let Some(path) = environment.usual_file() else { return Ok(FileLayer::default()) };
+    match path.try_exists() {
+        Ok(true) => FileLayer::read(&path),
+        Ok(false) => Ok(FileLayer::default()),
+        Err(error) => {
+            warnings.push(format!("the configuration file {} cannot be looked for: {error}", path.display()));
+            Ok(FileLayer::default())
+        }
     }
 }

@@ -36,6 +36,7 @@ impl FileLayer {
         let text = fs::read_to_string(path).map_err(|error| {
             Error::new(ErrorKind::Config, Operation::Configure, path.display().to_string())
                 .with_message("the configuration file cannot be read")
+                .with_hint("it is named by --config or S3DLIO_CONFIG, or lies in the configuration directory")
                 .with_source(error)
         })?;
         Self::parse(path, &text)

@@ -33,7 +33,7 @@ pub struct Key {
 
 impl Key {
     /// Every key, in the order of the documentation.
-    pub fn all() -> impl Iterator<Item = &'static Self> {
+    pub fn all() -> impl Iterator<Item = &'static Self> + Clone {
         super::unified::KEYS.iter()
     }
 

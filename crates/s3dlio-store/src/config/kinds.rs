@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::RequestLimit;
-use crate::constants::{GIB, KIB, MIB};
+use crate::constants::{CONCURRENCY_MAXIMUM, DURATION_MAXIMUM, GIB, KIB, MIB};
 
 /// How values of one kind are written and bounded.
 pub(super) trait Kind {
@@ -161,15 +161,16 @@ pub(super) fn print_size(bytes: u64) -> String {
     bytes.to_string()
 }
 
-/// A length of time above zero.
-pub(super) struct Span;
+/// A length of time, of at least `MIN_MILLIS` milliseconds and at most [`DURATION_MAXIMUM`].
+pub(super) struct Span<const MIN_MILLIS: u64>;
 
-impl Kind for Span {
+impl<const MIN_MILLIS: u64> Kind for Span<MIN_MILLIS> {
     type Value = Duration;
     const NAME: &'static str = "DURATION";
 
     fn accepts() -> String {
-        "a duration above zero such as 10s, 250ms, 1m or a number of seconds".to_owned()
+        let (least, most) = (Duration::from_millis(MIN_MILLIS), print_duration(DURATION_MAXIMUM));
+        format!("a duration from {} to {most}, such as 10s, 250ms, 1m or a number of seconds", print_duration(least))
     }
 
     fn parse(text: &str) -> Option<Duration> {
@@ -184,12 +185,17 @@ impl Kind for Span {
     }
 
     fn print(value: &Duration) -> String {
-        humantime::format_duration(*value).to_string()
+        print_duration(*value)
     }
 
     fn check(value: &Duration) -> bool {
-        !value.is_zero()
+        (Duration::from_millis(MIN_MILLIS)..=DURATION_MAXIMUM).contains(value)
     }
+}
+
+/// Writes a duration with units, e.g. `1m 30s`.
+pub(super) fn print_duration(value: Duration) -> String {
+    humantime::format_duration(value).to_string()
 }
 
 /// Yes or no.
@@ -228,7 +234,7 @@ impl Kind for Limit {
     const NAME: &'static str = "LIMIT";
 
     fn accepts() -> String {
-        "\"adaptive\" or a whole number of at least 1".to_owned()
+        format!("\"adaptive\" or a whole number from 1 to {CONCURRENCY_MAXIMUM}")
     }
 
     fn parse(text: &str) -> Option<RequestLimit> {
@@ -244,7 +250,10 @@ impl Kind for Limit {
     }
 
     fn check(value: &RequestLimit) -> bool {
-        *value != RequestLimit::Fixed(0)
+        match value {
+            RequestLimit::Adaptive => true,
+            RequestLimit::Fixed(limit) => (1..=CONCURRENCY_MAXIMUM).contains(limit),
+        }
     }
 }
 
@@ -391,12 +400,13 @@ mod tests {
     #[test]
     fn durations_have_units_or_are_seconds() {
         for (text, millis) in [("10s", 10_000), ("250ms", 250), ("1m", 60_000), ("2.5", 2_500), ("1m 30s", 90_000)] {
-            assert_eq!(Span::parse(text), Some(Duration::from_millis(millis)), "{text}");
+            assert_eq!(Span::<1>::parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "-1", "inf", "nan", "ten", "10 parsecs", "1e300"] {
-            assert_eq!(Span::parse(text), None, "{text}");
+            assert_eq!(Span::<1>::parse(text), None, "{text}");
         }
-        assert!(!Span::check(&Duration::ZERO));
+        assert!(!Span::<1>::check(&Duration::ZERO) && Span::<0>::check(&Duration::ZERO));
+        assert!(!Span::<0>::check(&Duration::MAX), "a deadline so far away overflows the clock");
     }
 
     #[test]

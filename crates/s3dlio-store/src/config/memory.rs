@@ -102,3 +102,106 @@ impl Hierarchy {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::constants::{GIB, MIB};
+
+    const MACHINE: (&str, &str) = ("proc/meminfo", "MemTotal:       16777216 kB\nMemFree:        100 kB\n");
+    const VERSION_2: &str = "31 23 0:28 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
+    const VERSION_1: &str = "40 31 0:37 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+                             41 31 0:38 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n";
+
+    /// The limit of a machine whose files are these.
+    fn limit_of(files: &[(&str, &str)]) -> Option<u64> {
+        limit(tree(files).path())
+    }
+
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn without_a_cgroup_it_is_the_machine() {
+        assert_eq!(limit_of(&[MACHINE]), Some(16 * GIB));
+        assert_eq!(limit_of(&[]), None);
+    }
+
+    #[test]
+    fn version_2_counts_the_group_and_all_above_it() {
+        let files = |own, parent, top| {
+            limit_of(&[
+                MACHINE,
+                ("proc/self/cgroup", "0::/pod/container\n"),
+                ("proc/self/mountinfo", VERSION_2),
+                ("sys/fs/cgroup/pod/container/memory.max", own),
+                ("sys/fs/cgroup/pod/memory.max", parent),
+                ("sys/fs/cgroup/memory.max", top),
+            ])
+        };
+        assert_eq!(files("1073741824\n", "max\n", "max\n"), Some(GIB));
+        assert_eq!(files("max\n", "2147483648\n", "max\n"), Some(2 * GIB));
+        assert_eq!(files("8589934592\n", "max\n", "3221225472\n"), Some(3 * GIB));
+        assert_eq!(files("max\n", "max\n", "max\n"), Some(16 * GIB));
+        assert_eq!(files("99999999999999\n", "max\n", "max\n"), Some(16 * GIB), "no more than the machine has");
+    }
+
+    #[test]
+    fn version_1_is_found_by_its_controller() {
+        let groups = "9:name=systemd:/\n4:hugetlb,memory:/job/step\n1:cpu:/elsewhere\n";
+        let files = |own| {
+            limit_of(&[
+                MACHINE,
+                ("proc/self/cgroup", groups),
+                ("proc/self/mountinfo", VERSION_1),
+                ("sys/fs/cgroup/memory/job/step/memory.limit_in_bytes", own),
+                ("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "4294967296\n"),
+                ("sys/fs/cgroup/memory/elsewhere/memory.limit_in_bytes", "1\n"),
+            ])
+        };
+        assert_eq!(files("536870912\n"), Some(512 * MIB));
+        assert_eq!(files("9223372036854771712\n"), Some(4 * GIB));
+    }
+
+    #[test]
+    fn a_container_sees_its_own_group_at_the_mount_point() {
+        let mount = "41 31 0:38 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+        let limit = limit_of(&[
+            MACHINE,
+            ("proc/self/cgroup", "4:memory:/docker/abc\n"),
+            ("proc/self/mountinfo", mount),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n"),
+        ]);
+        assert_eq!(limit, Some(256 * MIB));
+    }
+
+    #[test]
+    fn a_group_outside_the_namespace_counts_the_mount_point_alone() {
+        let limit = limit_of(&[
+            MACHINE,
+            ("proc/self/cgroup", "0::/../../elsewhere\n"),
+            ("proc/self/mountinfo", VERSION_2),
+            ("sys/fs/cgroup/memory.max", "1073741824\n"),
+            // What `..` would reach from the mount point.
+            ("elsewhere/memory.max", "1\n"),
+            ("sys/elsewhere/memory.max", "1\n"),
+        ]);
+        assert_eq!(limit, Some(GIB));
+    }
+
+    #[test]
+    fn the_budget_is_a_quarter_within_bounds() {
+        let of = |kib: u64| budget(tree(&[("proc/meminfo", &format!("MemTotal: {kib} kB\n"))]).path());
+        assert_eq!(of(8 * MIB), 2 * GIB);
+        assert_eq!(of(64 * MIB), 4 * GIB);
+        assert_eq!(of(100 * KIB), 64 * MIB);
+        assert_eq!(budget(tree(&[]).path()), GIB);
+    }
+}

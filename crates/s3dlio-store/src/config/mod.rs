@@ -123,7 +123,8 @@ impl Config {
         &self.environment
     }
 
-    /// What was found wrong and is not an error: `S3DLIO_*` variables that nothing reads. Each was logged as well.
+    /// What was found wrong and is not an error: `S3DLIO_*` variables that nothing reads, a configuration directory that
+    /// cannot be looked into. Each was logged as well.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -139,9 +140,18 @@ fn unknown_key(name: &str, source: Option<&Source>) -> Error {
     }
 }
 
-/// The name that is most like `wanted`, unless none is within a third of its length in edits.
-fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The name that `wanted` was probably meant to be: within a third of its length in edits, or else with the same
+/// beginning and most of the same letters, as `endpoint` and `endpoint_url`.
+fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    const ALIKE: f64 = 0.85;
     let allowed = wanted.chars().count().div_ceil(3);
-    let distances = names.map(|name| (strsim::damerau_levenshtein(wanted, name), name));
-    distances.filter(|(distance, _)| *distance <= allowed).min().map(|(_, name)| name)
+    let distances = names.clone().map(|name| (strsim::damerau_levenshtein(wanted, name), name));
+    let typed = distances.filter(|(distance, _)| *distance <= allowed).min();
+    typed.map(|(_, name)| name).or_else(|| {
+        let alike = names.map(|name| (strsim::jaro_winkler(wanted, name), name));
+        alike.filter(|(score, _)| *score >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::{Key, Rejected, declare};
-use super::kinds::{Address, Count, File, Kind, Limit, Name, Number, Optional, Size, Span, Toggle, print_size};
+use super::kinds::{
+    Address, Count, File, Kind, Limit, Name, Number, Optional, Size, Span, Toggle, print_duration, print_size,
+};
 use super::memory;
 use super::presets::Preset;
 use crate::constants;
@@ -31,13 +33,13 @@ declare! {
     /// ```
     pub struct UnifiedLoaderConfig {
         /// Batches (or samples, where there are no batches) made ready ahead of the consumer.
-        pub prefetch_depth: usize as Count<1> = constants::PREFETCH_DEPTH, "4";
+        pub prefetch_depth: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }> = constants::PREFETCH_DEPTH, "4";
         /// Objects fetched at once.
-        pub max_concurrent_downloads: usize as Count<1> = constants::MAX_CONCURRENT_DOWNLOADS, "32";
+        pub max_concurrent_downloads: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }> = constants::MAX_CONCURRENT_DOWNLOADS, "32";
         /// Whether large objects are split into ranges that are fetched at once.
         pub enable_range_engine: bool as Toggle = true, "true";
         /// Ranges of one object fetched at once, where it is split.
-        pub max_concurrent_ranges_per_object: usize as Count<1>
+        pub max_concurrent_ranges_per_object: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }>
             = constants::MAX_CONCURRENT_RANGES_PER_OBJECT, "32";
         /// Objects below this size are fetched by one request; it is also the size of the first request.
         pub range_split_threshold: u64 as Size<1> = constants::RANGE_SPLIT_THRESHOLD, "4MiB";
@@ -45,14 +47,14 @@ declare! {
         pub range_chunk_size: u64 as Size<{ constants::MINIMUM_RANGE_CHUNK_SIZE }>
             = constants::RANGE_CHUNK_SIZE, "8MiB";
         /// How long one range may go without progress, its retries included.
-        pub range_timeout: Duration as Span = constants::RANGE_TIMEOUT, "25s";
+        pub range_timeout: Duration as Span<1> = constants::RANGE_TIMEOUT, "25s";
         /// Requests in flight to one endpoint: `adaptive` follows what is measured.
         pub max_requests_in_flight: RequestLimit as Limit = RequestLimit::Adaptive, "adaptive";
         /// Bytes in flight per client.
         pub memory_budget: u64 as Size<{ constants::MEMORY_BUDGET_FLOOR }>
             = memory::default_budget(), "a quarter of what the cgroup or the machine allows, from 64MiB to 4GiB";
         /// Samples in a batch.
-        pub batch_size: usize as Count<1> = constants::BATCH_SIZE, "32";
+        pub batch_size: usize as Count<1, { constants::BATCH_SIZE_MAXIMUM }> = constants::BATCH_SIZE, "32";
         /// Whether a last batch that is not full is left out.
         pub drop_last: bool as Toggle = false, "false";
         /// Whether each epoch has its own order.
@@ -64,25 +66,25 @@ declare! {
         /// How many processes share the data set.
         pub world_size: usize as Count<1> = 1, "1";
         /// How long one attempt to connect may take.
-        pub connect_timeout: Duration as Span = constants::CONNECT_TIMEOUT, "2s";
+        pub connect_timeout: Duration as Span<1> = constants::CONNECT_TIMEOUT, "2s";
         /// How long one request may go without a byte before it is given up and sent again.
-        pub idle_timeout: Duration as Span = constants::IDLE_TIMEOUT, "10s";
+        pub idle_timeout: Duration as Span<1> = constants::IDLE_TIMEOUT, "10s";
         /// How long an operation may go without progress, its retries included.
-        pub operation_deadline: Duration as Span = constants::OPERATION_DEADLINE, "25s";
+        pub operation_deadline: Duration as Span<1> = constants::OPERATION_DEADLINE, "25s";
         /// How often one request is sent at most.
         pub retry_max_attempts: usize as Count<1> = constants::RETRY_MAX_ATTEMPTS, "8";
         /// Pause before the second attempt; it doubles with each.
-        pub retry_initial_backoff: Duration as Span = constants::RETRY_INITIAL_BACKOFF, "100ms";
+        pub retry_initial_backoff: Duration as Span<0> = constants::RETRY_INITIAL_BACKOFF, "100ms";
         /// Longest pause between attempts, unless the server asks for a longer one.
-        pub retry_max_backoff: Duration as Span = constants::RETRY_MAX_BACKOFF, "2s";
+        pub retry_max_backoff: Duration as Span<0> = constants::RETRY_MAX_BACKOFF, "2s";
         /// How long an operation may pause between its attempts, all pauses together.
-        pub retry_budget: Duration as Span = constants::RETRY_BUDGET, "8s";
+        pub retry_budget: Duration as Span<0> = constants::RETRY_BUDGET, "8s";
         /// Size of one part of an upload; S3 accepts none below 5 MiB.
         pub multipart_part_size: u64
             as Size<{ constants::MINIMUM_PART_SIZE }, { constants::MAXIMUM_PART_SIZE }>
             = constants::MULTIPART_PART_SIZE, "8MiB";
         /// Parts of one upload in flight at once.
-        pub max_concurrent_parts: usize as Count<1> = constants::MAX_CONCURRENT_PARTS, "8";
+        pub max_concurrent_parts: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }> = constants::MAX_CONCURRENT_PARTS, "8";
         /// Address of the S3, Azure or GCS endpoint, instead of the cloud's own.
         pub endpoint_url: Option<String> as Optional<Address> = None, "none";
         /// Region of S3; where none is given, the profile's, else us-east-1.
@@ -140,8 +142,8 @@ impl UnifiedLoaderConfig {
             return Err(Rejected::beside("rank", self.rank, reason));
         }
         if self.retry_initial_backoff > self.retry_max_backoff {
-            let reason = format!("is above retry_max_backoff, which is {}", Span::print(&self.retry_max_backoff));
-            return Err(Rejected::beside("retry_initial_backoff", Span::print(&self.retry_initial_backoff), reason));
+            let reason = format!("is above retry_max_backoff, which is {}", print_duration(self.retry_max_backoff));
+            return Err(Rejected::beside("retry_initial_backoff", print_duration(self.retry_initial_backoff), reason));
         }
         // A request that can never fit into the budget would wait for ever.
         let chunk = if self.enable_range_engine { self.range_chunk_size } else { 0 };
