@@ -12,12 +12,12 @@ pub const MIB: u64 = 1024 * KIB;
 /// 1,024 MiB.
 pub const GIB: u64 = 1024 * MIB;
 
-/// Default of `prefetch_depth`: one batch is consumed, one is complete and two fill up, so that one slow object does not
-/// make the consumer wait; more only holds memory.
+/// Default of `prefetch_depth`: one batch is consumed, one is complete and two fill up, so that one slow object does
+/// not make the consumer wait; more only holds memory.
 pub const PREFETCH_DEPTH: usize = 4;
 
-/// Default of `max_concurrent_downloads`: with small objects, 32 requests of 20 ms each are 1,600 objects a second; more
-/// is what the adaptive request limit is for.
+/// Default of `max_concurrent_downloads`: with small objects, 32 requests of 20 ms each are 1,600 objects a second;
+/// more is what the adaptive request limit is for.
 pub const MAX_CONCURRENT_DOWNLOADS: usize = 32;
 
 /// Default of `max_concurrent_ranges_per_object` on networks. AWS's own guide counts 85 to 90 MB/s for
@@ -77,16 +77,16 @@ pub const BATCH_SIZE_MAXIMUM: usize = 1 << 24;
 /// Most requests, objects, ranges, parts or batches at once that may be asked for: one address has no more ports.
 pub const CONCURRENCY_MAXIMUM: usize = 65_535;
 
-/// Longest timeout, deadline or pause that may be set: what takes longer is not waiting but hanging, and a deadline that
-/// is too far away overflows the clock.
+/// Longest timeout, deadline or pause that may be set: what takes longer is not waiting but hanging, and a deadline
+/// that is too far away overflows the clock.
 pub const DURATION_MAXIMUM: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Default of `connect_timeout`: a TCP connect around the globe takes 300 ms and its first retransmission comes after
 /// 1 s, so that one lost packet is survived and an endpoint that is not there is reported within 3 s.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Default of `idle_timeout`: object stores answer within 1 s but for rare stragglers, which are worth a second attempt;
-/// two attempts fit into [`OPERATION_DEADLINE`].
+/// Default of `idle_timeout`: object stores answer within 1 s but for rare stragglers, which are worth a second
+/// attempt; two attempts fit into [`OPERATION_DEADLINE`].
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Default of `operation_deadline`: an endpoint that accepts and never answers is reported within 30 s.
@@ -102,8 +102,8 @@ pub const RETRY_INITIAL_BACKOFF: Duration = Duration::from_millis(100);
 /// Default of `retry_max_backoff`; see [`RETRY_MAX_ATTEMPTS`].
 pub const RETRY_MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// Default of `retry_budget`: the seven pauses above fit, and so does a server's own Retry-After of a few seconds, while
-/// an endpoint that always says 503 is still reported within 10 s.
+/// Default of `retry_budget`: the seven pauses above fit, and so does a server's own Retry-After of a few seconds,
+/// while an endpoint that always says 503 is still reported within 10 s.
 pub const RETRY_BUDGET: Duration = Duration::from_secs(8);
 
 /// Default of `multipart_part_size`: S3 allows 10,000 parts, so that 78 GiB can be written without knowing the size
@@ -119,12 +119,12 @@ pub const MAXIMUM_PART_SIZE: u64 = 5 * GIB;
 /// Default of `max_concurrent_parts`: at the 85 to 90 MB/s of one request, eight fill a 5 Gbit/s link.
 pub const MAX_CONCURRENT_PARTS: usize = 8;
 
-/// Default of `direct_block_size`: a device splits requests above 128 KiB to 1 MiB itself, so 4 MiB keep its queue filled
-/// while the number of system calls stays small.
+/// Default of `direct_block_size`: a device splits requests above 128 KiB to 1 MiB itself, so 4 MiB keep its queue
+/// filled while the number of system calls stays small.
 pub const DIRECT_BLOCK_SIZE: u64 = 4 * MIB;
 
-/// What every O_DIRECT offset, length and address is a multiple of: the logical block of 4 KiB of current devices, which
-/// those of 512 bytes accept as well.
+/// What every O_DIRECT offset, length and address is a multiple of: the logical block of 4 KiB of current devices,
+/// which those of 512 bytes accept as well.
 pub const DIRECT_ALIGNMENT: u64 = 4 * KIB;
 
 /// Largest `direct_block_size`: the kernel moves at most 2 GiB less one page in one call.

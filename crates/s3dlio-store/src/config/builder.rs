@@ -72,8 +72,8 @@ impl Explicit {
 
 impl ConfigBuilder {
     /// Takes `S3DLIO_*` and the well-known variables from `environment`, and with them the configuration file, unless
-    /// [`file`](Self::file) names one: `$S3DLIO_CONFIG`, which must exist, else `s3dlio/config.toml` in `$XDG_CONFIG_HOME`
-    /// or `~/.config`, where it exists.
+    /// [`file`](Self::file) names one: `$S3DLIO_CONFIG`, which must exist, else `s3dlio/config.toml` in
+    /// `$XDG_CONFIG_HOME` or `~/.config`, where it exists.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = environment;
         self
@@ -100,8 +100,8 @@ impl ConfigBuilder {
         self
     }
 
-    /// As [`set`](Self::set), by code: `change` is run on the values of each scheme, in turn with the other calls. Values
-    /// that it leaves as they are keep their source.
+    /// As [`set`](Self::set), by code: `change` is run on the values of each scheme, in turn with the other calls.
+    /// Values that it leaves as they are keep their source.
     pub fn with(mut self, change: impl Fn(&mut UnifiedLoaderConfig) + Send + Sync + 'static) -> Self {
         self.explicit.push(Explicit::Typed(Arc::new(change)));
         self
@@ -114,8 +114,8 @@ impl ConfigBuilder {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a file that cannot be read, an unknown key (with the nearest
-    /// known one), a value that its key does not accept, or values that do not go together; the message names the key, the
-    /// value, where it came from and what is accepted.
+    /// known one), a value that its key does not accept, or values that do not go together; the message names the key,
+    /// the value, where it came from and what is accepted.
     pub fn build(self) -> Result<Config> {
         let Self { environment, file, explicit } = self;
         let mut warnings = environment.warnings();

@@ -33,7 +33,8 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// The process's environment as it is now. Nothing else in the library reads it.
     ///
-    /// A name or a value that is not UTF-8 is kept with U+FFFD in place of what is wrong, so that a message can show it.
+    /// A name or a value that is not UTF-8 is kept with U+FFFD in place of what is wrong, so that a message can show
+    /// it.
     pub fn capture() -> Self {
         std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))

@@ -1,8 +1,8 @@
 //! The table of keys.
 //!
 //! One list, in [`unified`](super::unified), declares each field of [`UnifiedLoaderConfig`] with its meaning, kind and
-//! default. The macro below makes of it the struct, its `Default`, and the table of [`Key`]s from which the builder, the
-//! file, the environment variables, the flags and the Python arguments are all served: they cannot differ.
+//! default. The macro below makes of it the struct, its `Default`, and the table of [`Key`]s from which the builder,
+//! the file, the environment variables, the flags and the Python arguments are all served: they cannot differ.
 
 use std::fmt;
 
@@ -69,8 +69,8 @@ impl Key {
         self.description.trim_ascii_start()
     }
 
-    /// What stands for its value in a usage line: `COUNT`, `NUMBER`, `SIZE`, `DURATION`, `BOOL`, `LIMIT`, `NAME`, `URL` or
-    /// `FILE`.
+    /// What stands for its value in a usage line: `COUNT`, `NUMBER`, `SIZE`, `DURATION`, `BOOL`, `LIMIT`, `NAME`, `URL`
+    /// or `FILE`.
     pub fn value_name(&self) -> &'static str {
         self.value_name
     }
@@ -90,8 +90,8 @@ impl Key {
         (self.print)(config)
     }
 
-    /// Reads `text` into its field of `config`. The field's own bounds are checked, what it means beside other fields is
-    /// not: that is [`UnifiedLoaderConfig::validate`].
+    /// Reads `text` into its field of `config`. The field's own bounds are checked, what it means beside other fields
+    /// is not: that is [`UnifiedLoaderConfig::validate`].
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for text that writes no value, or one out of bounds; `config` is then as it was.

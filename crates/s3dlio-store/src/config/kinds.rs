@@ -1,8 +1,8 @@
 //! The kinds of values: how each is written, read back and bounded.
 //!
-//! A kind reads text ([`Kind::parse`]), writes it ([`Kind::print`]) and says which values are allowed ([`Kind::check`]),
-//! so that a file, a variable, a flag and a keyword argument are all understood alike. For every allowed value,
-//! `parse(print(value)) == value`.
+//! A kind reads text ([`Kind::parse`]), writes it ([`Kind::print`]) and says which values are allowed
+//! ([`Kind::check`]), so that a file, a variable, a flag and a keyword argument are all understood alike. For every
+//! allowed value, `parse(print(value)) == value`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -133,8 +133,9 @@ const SIZE_UNITS: [(&str, u64); 14] = [
     ("tb", 1_000_000_000_000),
 ];
 
-/// Reads a size in bytes: a number, decimals allowed where the result is whole, and a unit. `KiB`, `MiB`, `GiB` and `TiB`
-/// (or `K`, `M`, `G`, `T`) are powers of 1,024; `KB`, `MB`, `GB` and `TB` are powers of 1,000; case does not matter.
+/// Reads a size in bytes: a number, decimals allowed where the result is whole, and a unit. `KiB`, `MiB`, `GiB` and
+/// `TiB` (or `K`, `M`, `G`, `T`) are powers of 1,024; `KB`, `MB`, `GB` and `TB` are powers of 1,000; case does not
+/// matter.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));

@@ -1,8 +1,8 @@
 //! How much memory the process may use: the least of what the machine has and what its cgroups allow.
 //!
-//! A container sees the machine's `/proc/meminfo`, so the limit must come from the cgroup. `/proc/self/cgroup` names the
-//! group, `/proc/self/mountinfo` says where its hierarchy is mounted and which part of it is visible there; from the
-//! group up to the mount point, each directory may have a limit, and the lowest counts.
+//! A container sees the machine's `/proc/meminfo`, so the limit must come from the cgroup. `/proc/self/cgroup` names
+//! the group, `/proc/self/mountinfo` says where its hierarchy is mounted and which part of it is visible there; from
+//! the group up to the mount point, each directory may have a limit, and the lowest counts.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -42,7 +42,8 @@ fn total_memory(meminfo: &str) -> Option<u64> {
 /// One mounted hierarchy of cgroups that can limit memory.
 struct Hierarchy {
     version: Version,
-    /// Which directory of the hierarchy is seen at the mount point; not `/` in a container without a namespace of its own.
+    /// Which directory of the hierarchy is seen at the mount point; not `/` in a container without a namespace of its
+    /// own.
     visible: PathBuf,
     mount_point: PathBuf,
 }

@@ -1,16 +1,17 @@
 //! The one configuration surface.
 //!
-//! [`UnifiedLoaderConfig`] holds every value that the engine reads, for one scheme. [`Config`] holds these values for all
-//! schemes and says, for each, where it came from.
+//! [`UnifiedLoaderConfig`] holds every value that the engine reads, for one scheme. [`Config`] holds these values for
+//! all schemes and says, for each, where it came from.
 //!
-//! Every value has one [`Key`], declared in one place, which serves the builder, the file, the environment, the flags of
-//! the command and the arguments in Python. A value comes from the highest of these layers that has it:
+//! Every value has one [`Key`], declared in one place, which serves the builder, the file, the environment, the flags
+//! of the command and the arguments in Python. A value comes from the highest of these layers that has it:
 //!
-//! 1. set explicitly: [`ConfigBuilder::set`], [`ConfigBuilder::flag`], [`ConfigBuilder::with`], [`Config::with_overrides`]
+//! 1. set explicitly: [`ConfigBuilder::set`], [`ConfigBuilder::flag`], [`ConfigBuilder::with`],
+//!    [`Config::with_overrides`]
 //! 2. an `S3DLIO_*` environment variable
 //! 3. the configuration file: its table for the scheme, then its top level
-//! 4. a well-known environment variable: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`,
-//!    `AWS_PROFILE` and `AWS_CA_BUNDLE` for `s3://`; `STORAGE_EMULATOR_HOST` for `gs://`
+//! 4. a well-known environment variable: `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION`,
+//!    `AWS_DEFAULT_REGION`, `AWS_PROFILE` and `AWS_CA_BUNDLE` for `s3://`; `STORAGE_EMULATOR_HOST` for `gs://`
 //! 5. the preset of the scheme
 //! 6. the default
 //!
@@ -103,7 +104,8 @@ impl Config {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for an unknown key, a value that its key does not accept, or values that do not go together.
+    /// [`ErrorKind::Config`] for an unknown key, a value that its key does not accept, or values that do not go
+    /// together.
     pub fn with_overrides<K, V>(&self, overrides: impl IntoIterator<Item = (K, V)>) -> Result<Self>
     where
         K: Into<String>,
@@ -123,8 +125,8 @@ impl Config {
         &self.environment
     }
 
-    /// What was found wrong and is not an error: `S3DLIO_*` variables that nothing reads, a configuration directory that
-    /// cannot be looked into. Each was logged as well.
+    /// What was found wrong and is not an error: `S3DLIO_*` variables that nothing reads, a configuration directory
+    /// that cannot be looked into. Each was logged as well.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -1,7 +1,8 @@
 //! The presets: what differs by scheme before anybody sets anything.
 //!
-//! Splitting an object into ranges hides the latency of a network. A device has less to hide, so that `direct://` splits
-//! later and less; the page cache reads ahead by itself, so that `file://` does not split; memory has nothing to gain.
+//! Splitting an object into ranges hides the latency of a network. A device has less to hide, so that `direct://`
+//! splits later and less; the page cache reads ahead by itself, so that `file://` does not split; memory has nothing to
+//! gain.
 
 use crate::constants;
 use crate::uri::Scheme;

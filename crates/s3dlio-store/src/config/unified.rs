@@ -17,8 +17,8 @@ use crate::uri::Scheme;
 declare! {
     /// Every value that the engine reads, for one scheme.
     ///
-    /// Three layers run at once: `prefetch_depth` batches are made ready ahead, from `max_concurrent_downloads` objects at
-    /// once, each in up to `max_concurrent_ranges_per_object` ranges. What really runs is bounded by two budgets:
+    /// Three layers run at once: `prefetch_depth` batches are made ready ahead, from `max_concurrent_downloads` objects
+    /// at once, each in up to `max_concurrent_ranges_per_object` ranges. What really runs is bounded by two budgets:
     /// `max_requests_in_flight` and `memory_budget`.
     ///
     /// ```
@@ -35,7 +35,8 @@ declare! {
         /// Batches (or samples, where there are no batches) made ready ahead of the consumer.
         pub prefetch_depth: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }> = constants::PREFETCH_DEPTH, "4";
         /// Objects fetched at once.
-        pub max_concurrent_downloads: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }> = constants::MAX_CONCURRENT_DOWNLOADS, "32";
+        pub max_concurrent_downloads: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }>
+            = constants::MAX_CONCURRENT_DOWNLOADS, "32";
         /// Whether large objects are split into ranges that are fetched at once.
         pub enable_range_engine: bool as Toggle = true, "true";
         /// Ranges of one object fetched at once, where it is split.
@@ -84,7 +85,8 @@ declare! {
             as Size<{ constants::MINIMUM_PART_SIZE }, { constants::MAXIMUM_PART_SIZE }>
             = constants::MULTIPART_PART_SIZE, "8MiB";
         /// Parts of one upload in flight at once.
-        pub max_concurrent_parts: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }> = constants::MAX_CONCURRENT_PARTS, "8";
+        pub max_concurrent_parts: usize as Count<1, { constants::CONCURRENCY_MAXIMUM }>
+            = constants::MAX_CONCURRENT_PARTS, "8";
         /// Address of the S3, Azure or GCS endpoint, instead of the cloud's own.
         pub endpoint_url: Option<String> as Optional<Address> = None, "none";
         /// Region of S3; where none is given, the profile's, else us-east-1.
