@@ -189,3 +189,17 @@ pub(crate) const RESUME_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Bytes that a stream fetches ahead of its consumer: 10 Gbit/s for 50 ms.
 pub(crate) const STREAM_WINDOW: u64 = 64 * 1024 * 1024;
+
+/// A whole put is sent in parts from this many parts on: below it, the extra requests to begin and complete cost more
+/// than they bring.
+pub(crate) const MULTIPART_MIN_PARTS: u64 = 4;
+
+/// An upload's part size doubles after every thousand parts, so that S3's 10,000 parts hold 8 GiB + 16 GiB + … = 8 TiB
+/// with the default of 8 MiB, above its limit of 5 TiB.
+pub(crate) const PARTS_PER_SIZE: u64 = 1000;
+
+/// S3 and Azure refuse parts above 5 GiB and 4,000 MiB.
+pub(crate) const PART_SIZE_MAX: usize = 4000 * 1024 * 1024;
+
+/// Objects that are removed by one round of batched requests: ten full batches of S3.
+pub(crate) const DELETE_BATCH: usize = 10_000;

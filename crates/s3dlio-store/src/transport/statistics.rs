@@ -51,3 +51,19 @@ impl Counters {
         }
     }
 }
+
+impl std::ops::Add for TransportStatistics {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests + other.requests,
+            retries: self.retries + other.retries,
+            throttled: self.throttled + other.throttled,
+            connections_opened: self.connections_opened + other.connections_opened,
+            connections_open: self.connections_open + other.connections_open,
+            bytes_received: self.bytes_received + other.bytes_received,
+            bytes_sent: self.bytes_sent + other.bytes_sent,
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The one uploader: an object of any length, in parts.
+//!
+//! Data is gathered until a part is full; parts are sent as tasks that the [`Writer`] owns, a bounded number at once.
+//! An object that fits into one part is sent by one put. Parts grow as an upload gets long, so that 10,000 of them,
+//! S3's limit, hold 5 TiB.
+//!
+//! An upload that is not finished is aborted: by [`Writer::abort`], or by dropping the writer, in which case the client's
+//! clean-up sends the abort and [`Client::close`] waits for it.
+
+use bytes::Bytes;
+use object_store::{MultipartUpload, PutMultipartOptions, PutPayload, PutPayloadMut, UpdateVersion};
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+use crate::client::{Client, Opened, PutMode, PutOptions, PutResult};
+use crate::constants::{PART_SIZE_MAX, PARTS_PER_SIZE};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::range_engine::Target;
+
+/// Writes one object as a stream.
+///
+/// ```
+/// use s3dlio_store::{Client, Config};
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let client = Client::new(Config::default());
+/// let mut writer = client.writer("memory:///log").await?;
+/// writer.write("one ").await?;
+/// writer.write("two").await?;
+/// writer.finish().await?;
+/// assert_eq!(client.get("memory:///log").await?, "one two");
+/// # Ok::<(), s3dlio_store::Error>(())
+/// # }).unwrap();
+/// ```
+pub struct Writer {
+    client: Client,
+    target: Target,
+    options: PutOptions,
+    multipart: PutMultipartOptions,
+    cleanup: TaskTracker,
+    gathered: PutPayloadMut,
+    first_part_size: usize,
+    max_in_flight: usize,
+    parts: u64,
+    written: u64,
+    upload: Option<Box<dyn MultipartUpload>>,
+    sending: JoinSet<Result<()>>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer")
+            .field("uri", &self.target.uri)
+            .field("written", &self.written)
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(
+        client: Client,
+        target: Target,
+        opened: &Opened,
+        options: PutOptions,
+        multipart: PutMultipartOptions,
+        cleanup: TaskTracker,
+    ) -> Self {
+        let first_part_size = usize::try_from(opened.config.multipart_part_size).unwrap_or(usize::MAX);
+        Self {
+            client,
+            target,
+            options,
+            multipart,
+            cleanup,
+            gathered: PutPayloadMut::new(),
+            first_part_size,
+            max_in_flight: opened.config.max_concurrent_parts.max(1),
+            parts: 0,
+            written: 0,
+            upload: None,
+            sending: JoinSet::new(),
+        }
+    }
+
+    /// Bytes taken so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.written
+    }
+
+    /// Appends `data`, without copying it where it is large. Waits while as many parts as may be are in flight.
+    ///
+    /// # Errors
+    /// The error of any part that failed so far; the upload is aborted then, and the writer is of no more use.
+    pub async fn write(&mut self, data: impl Into<Bytes>) -> Result<()> {
+        let cancel = self.client.cancellation().clone();
+        let uri = self.target.uri.clone();
+        crate::cancel::or_cancelled(&cancel, Operation::Write, &uri, self.append(data.into())).await
+    }
+
+    async fn append(&mut self, mut data: Bytes) -> Result<()> {
+        while !data.is_empty() {
+            let room = self.part_size() - self.gathered.content_length();
+            let piece = data.split_to(room.min(data.len()));
+            self.written += piece.len() as u64;
+            self.gathered.push(piece);
+            if self.gathered.content_length() == self.part_size() {
+                self.send_part().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is left and makes the object visible.
+    ///
+    /// # Errors
+    /// The first error of any part, or the store's; the upload is aborted then, and no object is left.
+    pub async fn finish(mut self) -> Result<PutResult> {
+        let cancel = self.client.cancellation().clone();
+        let uri = self.target.uri.clone();
+        crate::cancel::or_cancelled(&cancel, Operation::Write, &uri, self.complete()).await
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        if self.upload.is_none() {
+            let payload = std::mem::take(&mut self.gathered).freeze();
+            return put_whole(&self.target, payload, &self.options, Operation::Write).await;
+        }
+        if !self.gathered.is_empty() {
+            self.send_part().await?;
+        }
+        while let Some(joined) = self.sending.join_next().await {
+            settle(joined, &self.target)?;
+        }
+        let Some(upload) = &mut self.upload else {
+            return Ok(PutResult::default());
+        };
+        let _permit = self.target.limiter.acquire().await;
+        let result = upload.complete().await.map_err(|error| self.target_error(error))?;
+        self.upload = None;
+        Ok(result.into())
+    }
+
+    /// Gives the upload up and waits until the store has forgotten its parts.
+    ///
+    /// # Errors
+    /// What the store says of the abort.
+    pub async fn abort(mut self) -> Result<()> {
+        self.sending.shutdown().await;
+        match self.upload.take() {
+            Some(mut upload) => upload.abort().await.map_err(|error| self.target_error(error)),
+            None => Ok(()),
+        }
+    }
+
+    fn target_error(&self, error: object_store::Error) -> Error {
+        Error::from_store(error, Operation::Write, &*self.target.uri)
+    }
+
+    fn part_size(&self) -> usize {
+        let doublings = u32::try_from(self.parts / PARTS_PER_SIZE).unwrap_or(u32::MAX).min(16);
+        self.first_part_size.saturating_mul(1 << doublings).min(PART_SIZE_MAX.max(self.first_part_size))
+    }
+
+    async fn send_part(&mut self) -> Result<()> {
+        while self.sending.len() >= self.max_in_flight
+            && let Some(joined) = self.sending.join_next().await
+        {
+            settle(joined, &self.target)?;
+        }
+        if self.upload.is_none() {
+            if self.options.mode != PutMode::Overwrite {
+                return Err(Error::new(ErrorKind::Unsupported, Operation::Write, &*self.target.uri)
+                    .with_message("an upload in parts cannot be conditional")
+                    .with_hint("raise multipart_part_size above the object's size, or put it whole"));
+            }
+            let begun = self.target.store.put_multipart_opts(&self.target.path, self.multipart.clone()).await;
+            self.upload = Some(begun.map_err(|error| self.target_error(error))?);
+        }
+        let payload = std::mem::take(&mut self.gathered).freeze();
+        let length = payload.content_length() as u64;
+        if let Some(upload) = &mut self.upload {
+            let part = upload.put_part(payload);
+            self.parts += 1;
+            let target = self.target.clone();
+            self.sending.spawn(async move {
+                let permit = target.limiter.acquire().await;
+                part.await.map_err(|error| Error::from_store(error, Operation::Write, &*target.uri))?;
+                permit.finish(length, false);
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let Some(mut upload) = self.upload.take() else {
+            return;
+        };
+        let mut sending = std::mem::take(&mut self.sending);
+        let uri = self.target.uri.clone();
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                self.cleanup.spawn_on(
+                    async move {
+                        // A part that arrives after the abort would stay behind.
+                        sending.shutdown().await;
+                        if let Err(error) = upload.abort().await {
+                            tracing::warn!(%uri, %error, "an unfinished upload could not be aborted");
+                        }
+                    },
+                    &runtime,
+                );
+            }
+            Err(_) => tracing::warn!(%uri, "an unfinished upload was dropped outside a runtime and is not aborted"),
+        }
+    }
+}
+
+/// Sends an object by one request.
+pub(crate) async fn put_whole(
+    target: &Target,
+    payload: PutPayload,
+    options: &PutOptions,
+    operation: Operation,
+) -> Result<PutResult> {
+    let mode = match &options.mode {
+        PutMode::Overwrite => object_store::PutMode::Overwrite,
+        PutMode::Create => object_store::PutMode::Create,
+        PutMode::Update { e_tag, version } => {
+            object_store::PutMode::Update(UpdateVersion { e_tag: e_tag.clone(), version: version.clone() })
+        }
+    };
+    let length = payload.content_length() as u64;
+    let options = object_store::PutOptions { mode, attributes: options.attributes(), ..Default::default() };
+    let permit = target.limiter.acquire().await;
+    let result = target.store.put_opts(&target.path, payload, options).await;
+    let result = result.map_err(|error| Error::from_store(error, operation, &*target.uri))?;
+    permit.finish(length, false);
+    Ok(result.into())
+}
+
+fn settle(joined: Result<Result<()>, tokio::task::JoinError>, target: &Target) -> Result<()> {
+    match joined {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(Error::new(ErrorKind::Cancelled, Operation::Write, &*target.uri).with_source(error)),
+    }
+}
