@@ -19,6 +19,7 @@
 //!
 //! The crate depends on no other crate of the workspace.
 
+pub mod contracts;
 pub mod counting;
 pub mod data;
 pub mod fault_proxy;

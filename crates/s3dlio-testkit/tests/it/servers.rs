@@ -3,11 +3,11 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, S3CopyIfNotExists};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, StaticCredentialProvider};
+use object_store::{ObjectStore, ObjectStoreExt, RetryConfig, StaticCredentialProvider};
 use s3dlio_testkit::servers::{Azurite, FakeGcs, S3sFs, SeaweedFs};
 
 use crate::connector::PlainConnector;
@@ -20,6 +20,8 @@ pub(crate) fn s3(endpoint: &str, bucket: &str, access_key: &str, secret_key: &st
         .with_region("us-east-1")
         .with_access_key_id(access_key)
         .with_secret_access_key(secret_key)
+        .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
+        .with_retry(RetryConfig { max_retries: 1, ..RetryConfig::default() })
         .with_http_connector(PlainConnector)
 }
 
