@@ -49,6 +49,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// An address as a message may show it: without a query, which may hold a signature, and without a password.
+pub(super) fn without_secrets(address: &str) -> String {
+    let plain = address.split(['?', '#']).next().unwrap_or_default();
+    match (plain.split_once("://"), plain.rsplit_once('@')) {
+        (_, None) => plain.to_owned(),
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+    }
+}
+
 /// A token and the end of its life.
 #[derive(Debug, Clone)]
 pub(super) struct Token {
@@ -298,6 +308,19 @@ mod tests {
         assert_eq!(life(r#"{"access_token":"t"}"#), UNSTATED_LIFETIME.as_secs());
         for bad in ["", "<html>", "[]", "{}", r#"{"access_token":1}"#] {
             assert!(parse_token(bad.as_bytes(), asked).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_is_secret() {
+        for (address, shown) in [
+            ("https://h:1/a", "https://h:1/a"),
+            ("https://h/a?sig=x#y", "https://h/a"),
+            ("https://u:p@x@h/a", "https://…@h/a"),
+            ("u:p@h", "…@h"),
+            ("", ""),
+        ] {
+            assert_eq!(without_secrets(address), shown);
         }
     }
 

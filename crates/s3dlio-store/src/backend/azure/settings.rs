@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::backend::token::Secret;
+use crate::backend::token::{Secret, without_secrets};
 use crate::config::{Environment, UnifiedLoaderConfig};
 use crate::error::{Error, ErrorKind, Operation, Result};
 
@@ -280,8 +280,7 @@ fn rename_account(url: &mut Url, configured: &str, account: &str) {
 }
 
 fn parse_endpoint(endpoint: &str) -> Result<Url> {
-    // A query may be a shared access signature: it is neither used nor shown.
-    let shown = endpoint.split(['?', '#']).next().unwrap_or_default();
+    let shown = without_secrets(endpoint);
     let invalid = |reason: &str| {
         config_error(format!("the endpoint {shown:?} {reason}"))
             .with_hint("write it like https://ACCOUNT.blob.core.windows.net or http://127.0.0.1:10000/devstoreaccount1")
@@ -290,8 +289,8 @@ fn parse_endpoint(endpoint: &str) -> Result<Url> {
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(invalid("is not an http or https address"));
     }
-    if shown != endpoint || !url.username().is_empty() || url.password().is_some() {
-        return Err(config_error("the endpoint has more than a host, a port and a path")
+    if shown != endpoint {
+        return Err(invalid("has more than a host, a port and a path")
             .with_hint("give a shared access signature by AZURE_STORAGE_SAS_TOKEN"));
     }
     let path = url.path().trim_end_matches('/').to_owned();

@@ -1,0 +1,2 @@
+//! The integration tests of the crate: one binary, so that the servers are started once.
+
