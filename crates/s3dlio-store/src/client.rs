@@ -12,8 +12,10 @@ mod buckets;
 mod copy;
 mod delete;
 mod list;
+mod many;
 mod read;
 mod stores;
+mod tree;
 mod write;
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub use delete::DeleteResult;
 pub use list::{ListOptions, ListStream};
 pub use read::{FetchOptions, ObjectInfo};
 pub use stores::Opened;
+pub use tree::TreeResult;
 pub use write::{PutMode, PutOptions, PutResult};
 
 /// Reads, writes, lists and copies objects of every backend.
