@@ -152,10 +152,11 @@ impl TokenService {
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(header::CONTENT_TYPE, form_type);
         *request.body_mut() = HttpRequestBody::from(body);
-        self.token(url, request, hint).await
+        self.token(url, request).await.map_err(|error| refused(error, hint))
     }
 
-    /// Gets `url` with a query and headers, and reads the token in the answer.
+    /// Gets `url`, which is of the machine's own service, with a query and headers, and reads the token in the answer.
+    /// That there is no such service means that there are no credentials.
     pub(super) async fn get(
         &self,
         url: &str,
@@ -170,12 +171,15 @@ impl TokenService {
             value.set_sensitive(true);
             request.headers_mut().insert(HeaderName::from_static(name), value);
         }
-        self.token(url, request, hint).await
+        self.token(url, request).await.map_err(|error| match error.kind() {
+            ErrorKind::Connect | ErrorKind::Timeout => flat(ErrorKind::Unauthenticated, &error, hint),
+            _ => refused(error, hint),
+        })
     }
 
-    async fn token(&self, url: &str, request: HttpRequest, hint: &str) -> Result<Token> {
+    async fn token(&self, url: &str, request: HttpRequest) -> Result<Token> {
         let asked = Instant::now();
-        let (_, body) = self.0.send(Operation::Request, url, request).await.map_err(|error| refused(error, hint))?;
+        let (_, body) = self.0.send(Operation::Request, url, request).await?;
         parse_token(&body, asked).ok_or_else(|| {
             // The body is not shown: it may hold a token.
             Error::new(ErrorKind::Integrity, Operation::Request, url).with_message("the answer holds no access token")
@@ -191,10 +195,21 @@ fn refused(error: Error, hint: &str) -> Error {
         | ErrorKind::PermissionDenied
         | ErrorKind::Unauthenticated
         | ErrorKind::Other => ErrorKind::Unauthenticated,
-        other => other,
+        // Whoever asks again may have it; what to do about it is said already.
+        _ => return error,
     };
-    let (operation, uri) = (error.operation(), error.uri().to_owned());
-    Error::new(kind, operation, uri).with_source(error).with_hint(hint)
+    flat(kind, &error, hint)
+}
+
+/// The same failure with another kind and hint. The error is not kept as the cause: an error that travels through
+/// object_store's trait is shown with the hint of its innermost cause.
+fn flat(kind: ErrorKind, error: &Error, hint: &str) -> Error {
+    let text = error.to_string();
+    let said = format!("{} {}: {}: ", error.operation(), error.uri(), error.kind().as_str());
+    let reason = text.strip_prefix(&said).unwrap_or(&text);
+    let old_hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let reason = reason.strip_suffix(&old_hint).unwrap_or(reason);
+    Error::new(kind, error.operation(), error.uri()).with_message(reason).with_hint(hint)
 }
 
 fn request(method: Method, url: &str, query: &[(&str, &str)]) -> Result<HttpRequest> {

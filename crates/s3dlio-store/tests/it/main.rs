@@ -1,2 +1,3 @@
 //! The integration tests of the crate: one binary, so that the servers are started once.
 
+mod azure;
