@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{Attributes, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
+use object_store::{GetOptions, GetRange, GetResult, ObjectStore};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -89,11 +89,10 @@ pub struct Target {
 pub struct Fetched {
     /// Its bytes.
     pub data: Bytes,
-    /// Size, entity tag, time and version, as the answer said.
-    pub meta: ObjectMeta,
-    /// Content type and user metadata, as the answer said.
-    pub attributes: Attributes,
-    /// The bytes' place in the budget. Dropped when the consumer takes the data.
+    /// The entity tag of the version that was read; `None` for an empty object, and where the store has none.
+    pub e_tag: Option<String>,
+    /// The bytes' place in the budget. Drop it when the consumer takes the data; where the data waits for its consumer,
+    /// call [`Lease::complete`] first, so that it cannot hold up reads that are younger.
     pub lease: Lease,
 }
 
@@ -176,12 +175,19 @@ impl RangeEngine {
     async fn read_object(&self, target: &Target, size_hint: Option<u64>, mut lease: Lease) -> Result<Fetched> {
         lease.grow(size_hint.unwrap_or(self.config.min_split_size)).await;
         let permit = target.limiter.acquire().await;
-        let first = self.first_answer(target, self.first_request_size(size_hint)).await?;
-        let (meta, attributes) = (first.meta.clone(), first.attributes.clone());
-        settle_size(&mut lease, meta.size).await;
-        let data = self.assemble(target, first, permit, 0..meta.size).await?;
-        lease.complete();
-        Ok(Fetched { data, meta, attributes, lease })
+        let first = match self.first_answer(target, self.first_request_size(size_hint)).await {
+            Ok(first) => first,
+            Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
+                // Only an empty object has no first byte.
+                lease.shrink_to(0);
+                return Ok(Fetched { data: Bytes::new(), e_tag: None, lease });
+            }
+            Err(error) => return Err(error),
+        };
+        let (size, e_tag) = (first.meta.size, first.meta.e_tag.clone());
+        settle_size(&mut lease, size).await;
+        let data = self.assemble(target, first, permit, 0..size).await?;
+        Ok(Fetched { data, e_tag, lease })
     }
 
     /// The bytes of `whole`, whose beginning is in the first answer.
@@ -241,10 +247,9 @@ impl RangeEngine {
         let ranged = GetOptions { range: Some(GetRange::Bounded(0..size)), ..GetOptions::default() };
         match self.ask(target, ranged).await {
             Ok(answer) => Ok(answer),
-            // An empty object has no first byte to ask for, and some servers know no ranges: the plain request tells.
-            Err(error) if matches!(error.kind(), ErrorKind::RangeNotSatisfiable | ErrorKind::Other) => {
-                self.ask(target, GetOptions::default()).await
-            }
+            // Some servers know no ranges, and some stores have no word for a range beyond the end: the plain request
+            // tells.
+            Err(error) if error.kind() == ErrorKind::Other => self.ask(target, GetOptions::default()).await,
             Err(error) => Err(error),
         }
     }

@@ -74,8 +74,10 @@ impl Client {
     /// By kind: `NotFound`, `PermissionDenied`, `Timeout`, `Changed` if the object is replaced while it is read,
     /// `Unsupported` for a key that the protocol layer cannot name, and so on.
     pub async fn get(&self, uri: impl IntoLocation) -> Result<Bytes> {
+        let opened = self.open(uri).await?;
+        let target = opened.target(Operation::Get)?;
         // The caller takes the data here: its place in the budget is given back.
-        self.fetch(uri, FetchOptions::default()).await.map(|fetched| fetched.data)
+        opened.engine.get(&target, None, &self.cancel).await.map(|fetched| fetched.data)
     }
 
     /// Reads a whole object and keeps its place in the byte budget until [`Fetched::lease`] is dropped: for consumers
@@ -87,7 +89,9 @@ impl Client {
         let opened = self.open(uri).await?;
         let target = opened.target(Operation::Get)?;
         let lease = options.lease.unwrap_or_else(|| self.budget().lease());
-        opened.engine.get_leased(&target, options.size_hint, lease, &self.cancel).await
+        let mut fetched = opened.engine.get_leased(&target, options.size_hint, lease, &self.cancel).await?;
+        fetched.lease.complete();
+        Ok(fetched)
     }
 
     /// Reads a range of bytes; one that ends beyond the object is cut at its end.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::backend::direct::{ConfigurableFileSystemObjectStore, DirectOptions};
 use crate::backend::file::FileSystemObjectStore;
 use crate::backend::generic_listing::GenericListing;
-use crate::backend::{Account, Store, azure, gcs, memory, path_of_key, s3};
+use crate::backend::{Account, Store, azure, gcs, http, memory, path_of_key, s3};
 use crate::budget::{ByteBudget, RequestLimiter};
 use crate::buffer::BufferPool;
 use crate::config::{Config, UnifiedLoaderConfig};
@@ -112,9 +112,7 @@ impl Stores {
             Scheme::S3 => s3::open(location, values, environment, &transport()?).await,
             Scheme::Azure => azure::open(location, values, environment, &transport()?),
             Scheme::Gcs => gcs::open(location, values, environment, &transport()?),
-            Scheme::Http | Scheme::Https => {
-                Err(Error::new(ErrorKind::Unsupported, Operation::Open, location.to_string()))
-            }
+            Scheme::Http | Scheme::Https => http::open(location, values, environment, &transport()?),
             Scheme::File => {
                 let files = FileSystemObjectStore::new("/").map_err(|error| failed_to_open(error, location))?;
                 Ok(local(location.scheme(), Arc::new(files)))

@@ -92,6 +92,11 @@ enum Broken {
     Body(Error),
 }
 
+/// Stores of other makers have no kind for a body that broke off: what is not known to be final is worth asking again.
+fn may_resume(kind: ErrorKind) -> bool {
+    kind.is_transient() || kind == ErrorKind::Other
+}
+
 /// One range of one object and the memory for it.
 #[derive(Debug)]
 pub(super) struct RangeTask {
@@ -122,7 +127,7 @@ impl RangeTask {
                     self.range.start + self.destination.written() as u64
                 )),
                 Err(Broken::Request(error)) => return Err(error),
-                Err(Broken::Body(error)) if !error.kind().is_transient() => return Err(error),
+                Err(Broken::Body(error)) if !may_resume(error.kind()) => return Err(error),
                 Err(Broken::Body(error)) => error,
             };
             stalled += progress.elapsed();

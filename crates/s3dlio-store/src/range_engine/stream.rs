@@ -87,7 +87,13 @@ impl RangeEngine {
         lease.grow(first_end - start).await;
         let permit = target.limiter.acquire().await;
         let first = match range {
-            None => self.first_answer(target, Some(first_end)).await?,
+            None => match self.first_answer(target, Some(first_end)).await {
+                // Of an empty object nothing but its metadata is asked for.
+                Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
+                    self.ask(target, GetOptions::default()).await?
+                }
+                first => first?,
+            },
             Some(_) => {
                 let asked = Some(GetRange::Bounded(start..first_end));
                 self.ask(target, GetOptions { range: asked, ..GetOptions::default() }).await?

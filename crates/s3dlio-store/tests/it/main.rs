@@ -1,3 +1,4 @@
 //! The integration tests of the crate: one binary, so that the servers are started once.
 
 mod azure;
+mod engine;
