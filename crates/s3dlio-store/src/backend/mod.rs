@@ -24,6 +24,7 @@ pub mod generic_listing;
 pub mod http;
 pub mod memory;
 pub mod request;
+pub mod s3;
 pub mod s3_listing;
 mod token;
 

@@ -207,14 +207,14 @@ impl Walk {
 /// Finds a cycle in a sequence of tokens in constant memory, as Brent's algorithm does: it remembers one token and
 /// takes a new one to remember after 1, 2, 4, 8 … steps, so that a cycle of any length is met within a few turns.
 #[derive(Default)]
-struct CycleDetector {
+pub(crate) struct CycleDetector {
     remembered: Option<String>,
     steps: u64,
     limit: u64,
 }
 
 impl CycleDetector {
-    fn comes_back(&mut self, token: &str) -> bool {
+    pub(crate) fn comes_back(&mut self, token: &str) -> bool {
         if self.remembered.as_deref() == Some(token) {
             return true;
         }
