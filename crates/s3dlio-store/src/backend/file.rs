@@ -43,7 +43,7 @@ mod names;
 mod read;
 pub(super) mod root;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod upload;
 mod write;
 

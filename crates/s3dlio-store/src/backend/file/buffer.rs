@@ -73,11 +73,6 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// How many bytes fit.
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// The whole block.
     pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.memory[self.start..self.start + self.capacity]

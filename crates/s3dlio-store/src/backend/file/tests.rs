@@ -563,46 +563,47 @@ mod writes {
 
     #[test]
     fn a_full_disk_is_out_of_space_and_leaves_nothing() {
-        on_a_full_disk("backend::file::tests::writes::a_full_disk_is_out_of_space_and_leaves_nothing", |root| {
-            Box::new(FileSystemObjectStore::new(root).unwrap())
+        let name = "backend::file::tests::writes::a_full_disk_is_out_of_space_and_leaves_nothing";
+        on_a_mount(name, "-t tmpfs -o size=8m", async |root| {
+            a_full_disk_is_out_of_space(&root, FileSystemObjectStore::new(&root).unwrap()).await;
         });
     }
 }
 
-/// Runs the test `name`, which calls this, once more in a mount namespace of its own with a file system of 8 MiB, and
-/// writes more than that there.
-pub(crate) fn on_a_full_disk(name: &str, store: impl FnOnce(std::path::PathBuf) -> Box<dyn ObjectStore>) {
-    const VARIABLE: &str = "FILE_BACKEND_TEST_FULL_DISK";
+/// Runs `test` on a file system of its own: in a child process that runs the test `name` alone, whose body calls this,
+/// in a mount namespace where `options` of mount(8) made one.
+pub(crate) fn on_a_mount(name: &str, options: &str, test: impl AsyncFnOnce(std::path::PathBuf)) {
+    const VARIABLE: &str = "FILE_BACKEND_TEST_MOUNT";
     if let Some(root) = std::env::var_os(VARIABLE) {
-        let root = std::path::PathBuf::from(root);
-        let store = store(root.clone());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let key = Path::from("key");
-            store.put(&key, "kept".into()).await.unwrap();
-            let error = store.put(&key, vec![1; 16 << 20].into()).await.unwrap_err();
-            assert_eq!(ErrorKind::of(&error), ErrorKind::OutOfSpace, "{error}");
-            let mut upload = store.put_multipart(&key).await.unwrap();
-            assert_eq!(kind(upload.put_part(vec![1; 16 << 20].into()).await), ErrorKind::OutOfSpace);
-            drop(upload);
-            assert_eq!(files_below(&root), BTreeSet::from(["key".to_owned()]));
-            assert_eq!(store.get(&key).await.unwrap().bytes().await.unwrap(), "kept");
-        });
-        return;
+        return runtime.block_on(test(root.into()));
     }
     let directory = in_memory();
     let root = directory.path().to_str().unwrap();
-    let test = std::env::current_exe().unwrap();
-    let script = r#"mount -t tmpfs -o size=8m tmpfs "$1" && exec "$2" --exact "$3" --nocapture"#;
+    let executable = std::env::current_exe().unwrap();
+    let script = r#"mount $4 none "$1" && exec "$2" --exact "$3" --nocapture"#;
     let output = std::process::Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", root])
-        .arg(test)
-        .arg(name)
+        .arg(executable)
+        .args([name, options])
         .env(VARIABLE, root)
         .output()
         .expect("unshare, of util-linux, is needed");
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains("1 passed"), "in a mount namespace of its own: {text}");
+}
+
+/// Writes more than there is room for, whole and in parts.
+pub(crate) async fn a_full_disk_is_out_of_space(root: &std::path::Path, store: impl ObjectStore) {
+    let key = Path::from("key");
+    store.put(&key, "kept".into()).await.unwrap();
+    let error = store.put(&key, vec![1; 16 << 20].into()).await.unwrap_err();
+    assert_eq!(ErrorKind::of(&error), ErrorKind::OutOfSpace, "{error}");
+    let mut upload = store.put_multipart(&key).await.unwrap();
+    assert_eq!(kind(upload.put_part(vec![1; 16 << 20].into()).await), ErrorKind::OutOfSpace);
+    drop(upload);
+    assert_eq!(files_below(root), BTreeSet::from(["key".to_owned()]));
+    assert_eq!(store.get(&key).await.unwrap().bytes().await.unwrap(), "kept");
 }
 
 /// Parts of sizes that are no multiple of anything, written in reverse order and at once.
