@@ -59,11 +59,20 @@ pub async fn offset_is_exclusive(context: &Context) {
     for (offset, expected) in
         [("k/b", &keys[2..]), ("k/bb", &keys[2..]), ("k/e", &[]), ("k/0", &keys[..]), ("k/z", &[])]
     {
-        let listed = context.store().list_with_offset(Some(&context.path("k")), &context.path(offset));
-        let listed: Vec<Path> = listed.map_ok(|meta| meta.location).try_collect().await.expect("list_with_offset");
-        let listed = listed.iter().map(|path| context.relative(path)).collect();
+        let listed = after(context, "k", offset).await;
         assert_listed(context, listed, expected, &format!("after {offset}"));
     }
+}
+
+/// The keys below a prefix that come after an offset.
+async fn after(context: &Context, prefix: &str, offset: &str) -> Vec<String> {
+    let listed = context.store().list_with_offset(Some(&context.path(prefix)), &context.path(offset));
+    let listed: Vec<Path> = listed.map_ok(|meta| meta.location).try_collect().await.expect("list_with_offset");
+    let mut listed: Vec<_> = listed.iter().map(|path| context.relative(path)).collect();
+    if context.has(Deviation::ListingOffsetIgnored) {
+        listed.retain(|key| key.as_str() > offset);
+    }
+    listed
 }
 
 /// `list_with_delimiter` gives the objects of one level, and each deeper prefix once.
@@ -124,9 +133,7 @@ pub async fn more_than_a_page(context: &Context) {
         .await;
     let expected: Vec<_> = keys.iter().map(String::as_str).collect();
     assert_listed(context, context.list(&context.path("many")).await, &expected, "1,050 keys");
-    let listed = context.store().list_with_offset(Some(&context.path("many")), &context.path("many/0009"));
-    let listed: Vec<_> = listed.try_collect().await.expect("list_with_offset");
-    assert_eq!(listed.len(), 1_040, "after many/0009");
+    assert_listed(context, after(context, "many", "many/0009").await, &expected[10..], "after many/0009");
     let listed = context.store().list_with_delimiter(Some(&context.path("many"))).await.expect("list_with_delimiter");
     assert_eq!(listed.objects.len(), 1_050, "one level of 1,050 keys");
     // The deletion of so many is a contract of its own as well: batches have 1,000 at most.

@@ -33,6 +33,8 @@ use object_store::{ObjectStore, ObjectStoreExt, Result};
 pub enum Deviation {
     /// Listings are not in the byte order of the keys: their order is not asserted (their content is).
     ListingNotInByteOrder,
+    /// The offset of a listing is ignored: keys up to it are listed as well (those after it still must be).
+    ListingOffsetIgnored,
     /// If-Match and If-None-Match on get are ignored: an answer with the object is accepted as well.
     GetConditionsIgnored,
     /// Suffix ranges are refused: `NotSupported` or a server error is accepted as well.

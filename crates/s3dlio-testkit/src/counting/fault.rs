@@ -275,13 +275,14 @@ pub(super) fn apply(
     faults: Vec<BodyFault>,
 ) -> BoxStream<'static, Result<Bytes>> {
     for fault in faults {
+        // object_store polls a body again after its end, which `unfold` alone does not bear.
         body = match fault {
-            BodyFault::Truncate(bytes) => head(body, bytes).boxed(),
+            BodyFault::Truncate(bytes) => head(body, bytes).fuse().boxed(),
             BodyFault::Break(bytes) => {
                 let error = Error::Generic { store: STORE, source: "injected broken body".into() };
-                head(body, bytes).chain(stream::once(async { Err(error) })).boxed()
+                head(body, bytes).chain(stream::once(async { Err(error) })).fuse().boxed()
             }
-            BodyFault::Hold(bytes, gate) => hold_at(body, bytes, gate).boxed(),
+            BodyFault::Hold(bytes, gate) => hold_at(body, bytes, gate).fuse().boxed(),
             BodyFault::Etag(_) => body,
         };
     }

@@ -202,5 +202,7 @@ fn counted(body: BoxStream<'static, Result<Bytes>>, open: OpenGet) -> BoxStream<
         let item = item?.map(|bytes| open.as_ref().map_or_else(|| bytes.clone(), |open| open.deliver(bytes.clone())));
         Some((item, (body, open)))
     })
+    // object_store polls a body again after its end.
+    .fuse()
     .boxed()
 }

@@ -1,11 +1,13 @@
 //! fake-gcs-server: Google Cloud Storage's JSON API, and the reading half of its XML API, as a process.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
+use object_store::ObjectStore;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::blocking_http::{self, Answer};
+use super::json_writes::JsonWrites;
 use super::supervised::{Plan, Supervised};
 use crate::tools;
 
@@ -13,7 +15,8 @@ use crate::tools;
 ///
 /// It is used for what it does right: reads, ranges, listings and stat of objects that the test writes with
 /// [`FakeGcs::put_object`]. It answers 400 to writes over the XML API, which is how `object_store` writes; for those
-/// there is [`crate::gcs_front`]. It checks no credentials.
+/// there is [`crate::gcs_front`]. It checks no credentials, ignores If-Match and If-None-Match, and ignores the
+/// offset (`start-after`) of a listing over the XML API.
 #[derive(Debug)]
 pub struct FakeGcs {
     process: Supervised,
@@ -106,6 +109,24 @@ impl FakeGcs {
         let key = utf8_percent_encode(key, NON_ALPHANUMERIC);
         let answer = self.send("GET", &format!("/storage/v1/b/{bucket}/o/{key}?alt=media"), "", Vec::new());
         (answer.status == 200).then_some(answer.body)
+    }
+
+    /// Deletes an object over the JSON API; false when there is none.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    pub fn delete_object(&self, bucket: &str, key: &str) -> bool {
+        let key = utf8_percent_encode(key, NON_ALPHANUMERIC);
+        let answer = self.send("DELETE", &format!("/storage/v1/b/{bucket}/o/{key}"), "", Vec::new());
+        assert!(matches!(answer.status, 200 | 204 | 404), "fake-gcs-server: delete {key}: {}", answer.text());
+        answer.status != 404
+    }
+
+    /// A store that reads and lists through `reader`, a client of this server for this bucket, and puts and deletes
+    /// over the JSON API: with it the contracts about reading can run against a client that writes over the XML API.
+    pub fn with_json_writes(&'static self, bucket: &str, reader: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        Arc::new(JsonWrites { server: self, bucket: bucket.to_owned(), reader })
     }
 
     fn send(&self, method: &str, target: &str, content_type: &str, body: Vec<u8>) -> Answer {

@@ -12,6 +12,7 @@
 mod azurite;
 mod blocking_http;
 mod fake_gcs;
+mod json_writes;
 mod s3s_fs;
 mod seaweedfs;
 mod supervised;

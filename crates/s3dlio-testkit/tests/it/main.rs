@@ -3,4 +3,5 @@
 mod connector;
 mod contracts;
 mod gcs_front;
+mod http_server;
 mod servers;

@@ -1,13 +1,17 @@
 //! Each server answers object_store's own client.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path as FilePath;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, S3CopyIfNotExists};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, RetryConfig, StaticCredentialProvider};
+use s3dlio_testkit::process::eventually;
 use s3dlio_testkit::servers::{Azurite, FakeGcs, S3sFs, SeaweedFs};
 
 use crate::connector::PlainConnector;
@@ -150,4 +154,30 @@ fn a_server_of_ones_own_ends_with_its_handle() {
     assert!(FilePath::new(&process).exists());
     drop(server);
     assert!(!FilePath::new(&process).exists());
+}
+
+/// The test starts itself again, as the process that is killed.
+#[test]
+fn a_server_does_not_outlive_a_killed_test_process() {
+    const HOLD: &str = "S3DLIO_TESTKIT_HOLD_A_SERVER";
+    if std::env::var_os(HOLD).is_some() {
+        println!("pid {}", FakeGcs::start().map(|server| Box::leak(Box::new(server)).pid()).unwrap());
+        loop {
+            std::thread::park();
+        }
+    }
+    let test = "servers::a_server_does_not_outlive_a_killed_test_process";
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(HOLD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let pid = lines.map_while(Result::ok).find_map(|line| line.split_once("pid ").map(|(_, pid)| pid.to_owned()));
+    let process = format!("/proc/{}", pid.expect("the child says its server's pid"));
+    assert!(FilePath::new(&process).exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(eventually(Duration::from_secs(10), || !FilePath::new(&process).exists()));
 }
