@@ -112,7 +112,7 @@ impl Stores {
             Scheme::S3 => s3::open(location, values, environment, &transport()?).await,
             Scheme::Azure => azure::open(location, values, environment, &transport()?),
             Scheme::Gcs => gcs::open(location, values, environment, &transport()?),
-            Scheme::Http | Scheme::Https => http::open(location, values, environment, &transport()?),
+            Scheme::Http | Scheme::Https => http::open(location, &transport()?),
             Scheme::File => {
                 let files = FileSystemObjectStore::new("/").map_err(|error| failed_to_open(error, location))?;
                 Ok(local(location.scheme(), Arc::new(files)))

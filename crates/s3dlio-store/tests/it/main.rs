@@ -2,3 +2,4 @@
 
 mod azure;
 mod engine;
+mod faults;
