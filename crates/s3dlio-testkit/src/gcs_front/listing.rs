@@ -58,6 +58,9 @@ pub(super) fn objects(state: &State, call: &Call<'_>) -> Result<Reply, Fail> {
         page.objects.len() + page.prefixes.len(),
         page.next.is_some(),
     );
+    if parameter("encoding-type") == "url" {
+        out.push_str("<EncodingType>url</EncodingType>");
+    }
     if let Some(next) = &page.next {
         let token = BASE64_URL_SAFE.encode(next);
         out.push_str(&format!("<NextContinuationToken>{token}</NextContinuationToken>"));
