@@ -35,9 +35,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{HeaderValue, header};
-use object_store::RetryConfig;
-use object_store::client::HttpRequest;
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::{ClientOptions, RetryConfig};
 use percent_encoding::utf8_percent_encode;
 
 use crate::backend::request::{RequestSender, Sign};
@@ -90,16 +90,17 @@ pub fn open(
     }
     let service = Service::new(config, environment, transport)?;
     let name = format!("gs://{bucket}");
-    let client = GoogleCloudStorageBuilder::new()
+    let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_base_url(&service.endpoint)
         .with_credentials(service.credentials.clone())
-        .with_skip_signature(service.credentials.is_anonymous())
         // The transport repeats requests, and nothing else does.
-        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
-        .with_http_connector(transport.clone())
-        .build()
-        .map_err(|error| Error::from_store(error, Operation::Open, name.clone()))?;
+        .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
+    let client = match service.credentials.is_anonymous() {
+        true => builder.with_skip_signature(true).with_http_connector(Unsigned(transport.http_client())),
+        false => builder.with_http_connector(transport.clone()),
+    };
+    let client = client.build().map_err(|error| Error::from_store(error, Operation::Open, name.clone()))?;
     let bucket_url = format!("{}/{}", service.endpoint, utf8_percent_encode(bucket, QUERY));
     let objects = Arc::new(client);
     Ok(Store {
@@ -134,6 +135,25 @@ impl Service {
         let credentials = Arc::new(Credentials::new(source, transport)?);
         let sender = RequestSender::new(transport.http_client(), Arc::new(Bearer(credentials.clone())));
         Ok(Self { endpoint, project, credentials, sender })
+    }
+}
+
+/// Sends requests without credentials. object_store's client, told not to sign, still puts an empty token into those
+/// that write, which the service takes for a wrong one.
+#[derive(Debug, Clone)]
+struct Unsigned(HttpClient);
+
+impl HttpConnector for Unsigned {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl HttpService for Unsigned {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        request.headers_mut().remove(header::AUTHORIZATION);
+        self.0.execute(request).await
     }
 }
 

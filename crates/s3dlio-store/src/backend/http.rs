@@ -64,7 +64,11 @@ pub fn open(location: &Location, transport: &Transport) -> Result<Store> {
             .with_message(format!("{:?} is not a host with or without a port", location.bucket()))
     };
     let uri: http::Uri = base.parse().map_err(|error| invalid().with_source(error))?;
-    if uri.host().is_none_or(str::is_empty) || uri.path() != "/" || uri.query().is_some() {
+    // A port that is no number is not noticed by the parser.
+    let host = uri.host().unwrap_or_default();
+    let rest = uri.authority().and_then(|authority| authority.as_str().strip_prefix(host)).unwrap_or_default();
+    let is_port = rest.is_empty() || uri.port_u16().is_some();
+    if host.is_empty() || !is_port || uri.path() != "/" || uri.query().is_some() {
         return Err(invalid());
     }
     let objects =
@@ -122,9 +126,9 @@ impl HttpStore {
         let attributes = answer.attributes();
         let wanted = match &range {
             None => 0..size,
-            Some(range) => range
-                .as_range(size)
-                .map_err(|error| Error::new(ErrorKind::InvalidInput, Operation::Get, &url).with_source(error))?,
+            Some(range) => range.as_range(size).map_err(|error| {
+                Error::new(ErrorKind::RangeNotSatisfiable, Operation::Get, shown(&url)).with_source(error)
+            })?,
         };
         if range.is_some() && !answer.is_partial() && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(host = self.base, "the server ignores ranges: each is cut out of the whole object");
@@ -148,7 +152,7 @@ impl HttpStore {
         let first_byte = GetOptions { range: Some(GetRange::Bounded(0..1)), ..options.clone() };
         let answer = match self.ask(Method::GET, url, first_byte).await {
             // An empty object has no first byte.
-            Err(error) if error.kind() == ErrorKind::InvalidInput => self.ask(Method::GET, url, options).await?,
+            Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => self.ask(Method::GET, url, options).await?,
             other => other?,
         };
         let (answer, size) = answer.sized(LARGEST_WITHOUT_SIZE).await?;
@@ -160,18 +164,18 @@ impl HttpStore {
         let operation = if method == Method::HEAD { Operation::Stat } else { Operation::Get };
         let conditions = (options.if_match.clone(), options.if_none_match.clone());
         let request = request(method, url, options)
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, operation, url).with_message("not an address"))?;
+            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, operation, shown(url)).with_message("not an address"))?;
         let response = self.http.execute(request).await.map_err(|error| of_http(error, operation, url))?;
         if !response.status().is_success() {
             return Err(refused(response, operation, url).await);
         }
         let answer = Answer::new(response, url);
         if conditions.0.is_some_and(|tags| !matches_any(&tags, answer.e_tag())) {
-            return Err(Error::new(ErrorKind::PreconditionFailed, operation, url)
+            return Err(Error::new(ErrorKind::PreconditionFailed, operation, shown(url))
                 .with_message(format!("the ETag is now {}", answer.e_tag().unwrap_or("missing"))));
         }
         if conditions.1.is_some_and(|tags| answer.e_tag().is_some() && matches_any(&tags, answer.e_tag())) {
-            return Err(Error::new(ErrorKind::NotModified, operation, url));
+            return Err(Error::new(ErrorKind::NotModified, operation, shown(url)));
         }
         Ok(answer)
     }

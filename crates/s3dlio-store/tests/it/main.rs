@@ -3,3 +3,5 @@
 mod azure;
 mod engine;
 mod faults;
+mod gcs;
+mod http;

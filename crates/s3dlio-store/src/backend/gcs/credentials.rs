@@ -90,8 +90,9 @@ impl CredentialProvider for Credentials {
     type Credential = GcpCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<GcpCredential>> {
-        let missing = || Error::new(ErrorKind::Unauthenticated, Operation::Request, "gs://").with_message("anonymous");
-        self.current().await.and_then(|credential| credential.ok_or_else(missing)).map_err(Error::into_store)
+        // object_store asks for a token even where it is told not to sign; see [`super::Unsigned`].
+        let nobody = || Arc::new(GcpCredential { bearer: String::new() });
+        self.current().await.map(|credential| credential.unwrap_or_else(nobody)).map_err(Error::into_store)
     }
 }
 
@@ -191,5 +192,66 @@ impl FetchToken for Metadata {
     async fn fetch(&self) -> Result<Token> {
         let url = format!("http://{}/computeMetadata/v1/instance/service-accounts/default/token", self.host);
         self.service.get(&url, &[], &[("metadata-flavor", "Google")], NOTHING_CONFIGURED).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+
+    use super::*;
+    use crate::UnifiedLoaderConfig;
+
+    /// Made for the tests; it opens nothing.
+    const KEY: &str = include_str!("../../../tests/it/gcs/service_account_key.pem");
+
+    fn assertion(key_id: Option<&str>) -> Assertion {
+        let private_key = Secret::new(KEY);
+        Assertion {
+            service: TokenService::new(&Transport::new(&UnifiedLoaderConfig::default()).unwrap()),
+            key: parse_key(&private_key).unwrap(),
+            account: ServiceAccount {
+                email: "robot@project".into(),
+                key_id: key_id.map(str::to_owned),
+                private_key,
+                token_url: "https://tokens/".into(),
+                project: None,
+            },
+        }
+    }
+
+    #[test]
+    fn an_assertion_says_who_asks_whom_and_is_signed() {
+        let assertion = assertion(Some("the-key"));
+        let token = assertion.sign(1_000_000).unwrap();
+        let (text, signature) = token.rsplit_once('.').unwrap();
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, assertion.key.public_key().as_ref());
+        public.verify(text.as_bytes(), &signature).unwrap();
+        assert!(public.verify(&text.as_bytes()[1..], &signature).is_err());
+
+        let parts = text.split('.').map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap());
+        let parts: Vec<serde_json::Value> = parts.map(|part| serde_json::from_slice(&part).unwrap()).collect();
+        assert_eq!(parts[0], serde_json::json!({"alg": "RS256", "typ": "JWT", "kid": "the-key"}));
+        let claims = serde_json::json!({
+            "iss": "robot@project", "scope": SCOPE, "aud": "https://tokens/", "iat": 1_000_000, "exp": 1_003_600
+        });
+        assert_eq!(parts[1], claims);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_an_error_without_the_key() {
+        let not_rsa = "-----BEGIN PRIVATE KEY-----\naHVudGVyMg==\n-----END PRIVATE KEY-----\n";
+        for key in ["hunter2", not_rsa] {
+            let error = parse_key(&Secret::new(key)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn no_key_is_shown() {
+        let body = KEY.lines().nth(1).unwrap();
+        assert!(!format!("{:?}", assertion(None)).contains(body));
     }
 }
