@@ -1,7 +1,7 @@
 //! Azure Blob Storage: `az://container/key`, `az://account/container/key` and `https://ACCOUNT.blob.core.windows.net/…`.
 //!
-//! Blobs are moved by object_store's client ([`store`](self) wraps it); containers and listings are asked for by
-//! requests of our own, signed with the same credentials, over the same transport.
+//! Blobs are moved by object_store's client, with a few things set right around it; containers and listings are asked
+//! for by requests of our own, signed with the same credentials, over the same transport.
 //!
 //! # Account and endpoint
 //!
@@ -71,6 +71,19 @@ use store::AzureStore;
 /// # Errors
 /// [`ErrorKind::InvalidInput`] if the location names no container, [`ErrorKind::Config`] if the configuration or the
 /// environment is wrong.
+///
+/// ```
+/// use s3dlio_store::backend::azure;
+/// use s3dlio_store::transport::Transport;
+/// use s3dlio_store::{Environment, Location, UnifiedLoaderConfig};
+///
+/// let environment = Environment::from_iter([("AZURE_STORAGE_ACCOUNT", "acc"), ("AZURE_STORAGE_KEY", "a2V5")]);
+/// let config = UnifiedLoaderConfig::default();
+/// let location = Location::parse("az://box/key")?;
+/// let store = azure::open(&location, &config, &environment, &Transport::new(&config)?)?;
+/// assert_eq!(store.name, "az://acc/box");
+/// # Ok::<(), s3dlio_store::Error>(())
+/// ```
 pub fn open(
     location: &Location,
     config: &UnifiedLoaderConfig,

@@ -4,7 +4,7 @@
 //! all (spaces, letters beyond ASCII) is percent-encoded, and a fragment, which is for the reader and not for the
 //! server, is left off. Redirects are followed by the transport.
 //!
-//! Servers promise little, so an answer is read by [`answer`] for what it says. A server that ignores ranges sends the
+//! Servers promise little, so each answer is read for what it says. A server that ignores ranges sends the
 //! whole object, and what was asked for is cut out of it; one that refuses HEAD is asked by GET; one that gives no size
 //! is read to its end if that comes soon; conditions that a server ignores are checked here.
 

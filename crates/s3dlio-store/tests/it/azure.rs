@@ -13,6 +13,7 @@ use s3dlio_testkit::servers::Azurite;
 
 mod containers;
 mod keys;
+mod log;
 mod tokens;
 
 /// What a test sets: the configuration and the environment that a store is opened with.

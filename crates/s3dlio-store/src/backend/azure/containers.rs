@@ -9,6 +9,7 @@ use url::Url;
 use super::listing::parse;
 use super::settings::push;
 use crate::backend::request::RequestSender;
+use crate::backend::s3_listing::CycleDetector;
 use crate::buckets::{BucketEntry, Buckets};
 use crate::error::{Error, ErrorKind, Operation, Result};
 
@@ -52,6 +53,7 @@ impl Buckets for Containers {
         let operation = Operation::ListBuckets;
         let mut found = Vec::new();
         let mut marker = String::new();
+        let mut markers = CycleDetector::default();
         loop {
             let mut url = self.account_url.clone();
             if url.path() != "/" {
@@ -69,9 +71,9 @@ impl Buckets for Containers {
             found.extend(names.map(|name| BucketEntry { name, created: None }));
             match answer.next_marker.filter(|next| !next.is_empty()) {
                 None => return Ok(found),
-                Some(next) if next == marker => {
+                Some(next) if markers.comes_back(&next) => {
                     return Err(Error::new(ErrorKind::Integrity, operation, uri)
-                        .with_message("the server's marker of the next page does not advance"));
+                        .with_message("the server's pages go round in a circle"));
                 }
                 Some(next) => marker = next,
             }

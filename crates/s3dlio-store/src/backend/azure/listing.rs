@@ -7,7 +7,8 @@
 //! over the pages before it and keeps nothing of them. In accounts with a hierarchical namespace directories are
 //! entries of their own; they have no bytes, and are listed as markers, with a `/` at the end.
 //!
-//! Nothing the server answers can make a listing endless or silently short: a marker that does not advance, a document
+//! Nothing the server answers can make a listing endless or silently short: a chain of
+//! markers that comes back to where it was, a document
 //! that is cut off, and a name outside the prefix are errors.
 
 use std::fmt::Write as _;
@@ -16,14 +17,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use futures::stream::{self, BoxStream, StreamExt};
 use http::Method;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
 
 use crate::backend::request::RequestSender;
+use crate::backend::s3_listing::{CycleDetector, QUERY};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listing::{ListPage, ListRequest, Lister, ObjectEntry};
-
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The most entries that a page can have: the service's own limit.
 const MAX_PAGE_SIZE: usize = 5000;
@@ -48,7 +48,8 @@ impl Listing {
 
 impl Lister for Listing {
     fn pages(&self, request: ListRequest) -> BoxStream<'static, Result<ListPage>> {
-        let walk = Walk { listing: self.0.clone(), request, next: Some(String::new()) };
+        let walk =
+            Walk { listing: self.0.clone(), request, next: Some(String::new()), markers: CycleDetector::default() };
         stream::unfold(walk, |mut walk| async {
             let items = walk.step().await?;
             Some((stream::iter(items), walk))
@@ -64,6 +65,7 @@ struct Walk {
     request: ListRequest,
     /// The marker of the next page, empty for the first; none at the end.
     next: Option<String>,
+    markers: CycleDetector,
 }
 
 impl Walk {
@@ -83,8 +85,8 @@ impl Walk {
         let answer: Answer = parse(&body, "EnumerationResults").map_err(|error| error.at(&self.uri()))?;
         let (page, mut errors) = self.read(answer.blobs)?;
         match answer.next_marker.filter(|next| !next.is_empty()) {
-            Some(next) if next == marker => {
-                errors.push(self.error(ErrorKind::Integrity, "the server's marker of the next page does not advance"));
+            Some(next) if self.markers.comes_back(&next) => {
+                errors.push(self.error(ErrorKind::Integrity, "the server's pages go round in a circle"));
             }
             next => self.next = next,
         }

@@ -1,5 +1,7 @@
 use super::*;
 
+type IsExpected = fn(&Source) -> bool;
+
 fn read(variables: &[(&str, &str)]) -> Result<Settings> {
     read_with(&UnifiedLoaderConfig::default(), variables)
 }
@@ -26,7 +28,7 @@ fn the_first_source_that_is_set_is_used() {
     std::fs::write(home.path().join("azureProfile.json"), "{}").unwrap();
     std::fs::write(home.path().join("az"), "").unwrap();
     // From the last of the order to the first; each is set besides all that come after it.
-    let steps: [(&[(&str, &str)], fn(&Source) -> bool); 8] = [
+    let steps: [(&[(&str, &str)], IsExpected); 8] = [
         (&[], |source| matches!(source, Source::InstanceIdentity { client: None, .. })),
         (&[("AZURE_CONFIG_DIR", directory), ("PATH", directory)], |source| matches!(source, Source::Cli { .. })),
         (&[("IDENTITY_ENDPOINT", "http://i/")], |source| matches!(source, Source::ServiceIdentity { .. })),

@@ -56,7 +56,7 @@ fn wire(path: &Path) -> Path {
 /// The path that [`wire`] was given.
 fn unwire(path: Path) -> Path {
     match path.as_ref().strip_suffix("//") {
-        Some(rest) => rest.split('/').fold(Path::ROOT, |path, segment| join(path, segment)).join(empty_part()),
+        Some(rest) => rest.split('/').fold(Path::ROOT, join).join(empty_part()),
         None => path,
     }
 }

@@ -11,7 +11,7 @@ use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 
 use crate::backend::request::RequestSender;
-use crate::backend::s3_listing::QUERY;
+use crate::backend::s3_listing::{CycleDetector, QUERY};
 use crate::buckets::{BucketEntry, Buckets};
 use crate::error::{Error, ErrorKind, Operation, Result};
 
@@ -53,6 +53,7 @@ impl Buckets for GcsBuckets {
         let project = self.project(operation)?;
         let mut found = Vec::new();
         let mut token = String::new();
+        let mut tokens = CycleDetector::default();
         loop {
             let mut query = format!("?project={project}&projection=noAcl");
             if !token.is_empty() {
@@ -67,12 +68,8 @@ impl Buckets for GcsBuckets {
                 .extend(page.items.into_iter().map(|item| BucketEntry { name: item.name, created: item.time_created }));
             match page.next_page_token.filter(|next| !next.is_empty()) {
                 None => return Ok(found),
-                Some(next) if next == token => {
-                    return Err(self.error(
-                        ErrorKind::Integrity,
-                        operation,
-                        "the server's page token does not advance",
-                    ));
+                Some(next) if tokens.comes_back(&next) => {
+                    return Err(self.error(ErrorKind::Integrity, operation, "the server's pages go round in a circle"));
                 }
                 Some(next) => token = next,
             }

@@ -1,5 +1,7 @@
 use super::*;
 
+type IsExpected = fn(&Source) -> bool;
+
 const ACCOUNT: &str = r#"{"type": "service_account", "project_id": "its-project", "private_key_id": "id",
     "private_key": "hunter2", "client_email": "a@b", "token_uri": "http://tokens/"}"#;
 const USER: &str =
@@ -26,7 +28,7 @@ fn the_first_source_that_is_set_is_used() {
     let account = write("account.json", ACCOUNT);
     let key = ACCOUNT.replace("a@b", "inline");
     // From the last of the order to the first; each is set besides all that come after it.
-    let steps: [(&str, &str, fn(&Source) -> bool); 6] = [
+    let steps: [(&str, &str, IsExpected); 6] = [
         ("UNRELATED", "", |source| matches!(source, Source::Metadata { host } if host == METADATA_HOST)),
         ("HOME", home.path().to_str().unwrap(), |source| matches!(source, Source::AuthorizedUser(_))),
         ("GOOGLE_APPLICATION_CREDENTIALS", &account, |source| matches!(source, Source::ServiceAccount(_))),
