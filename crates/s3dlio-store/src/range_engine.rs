@@ -221,7 +221,8 @@ impl RangeEngine {
             .collect::<VecDeque<_>>();
         let head = tasks.pop_front();
         if let Some(head) = head {
-            self.run(head, (first, permit), tasks).await?;
+            // Boxed, so that reads of small objects do not carry the state of large ones.
+            Box::pin(self.run(head, (first, permit), tasks)).await?;
         }
         assembly.freeze().map_err(|missing| {
             Error::new(ErrorKind::Integrity, Operation::Get, &*target.uri)

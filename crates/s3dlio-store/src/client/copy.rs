@@ -43,7 +43,7 @@ impl Client {
             }
             tracing::debug!(%error, "the server does not copy this object; streaming it");
         }
-        self.stream_copy(from, to, options).await
+        Box::pin(self.stream_copy(from, to, options)).await
     }
 
     async fn stream_copy(&self, from: &Opened, to: &Opened, options: CopyOptions) -> Result<()> {

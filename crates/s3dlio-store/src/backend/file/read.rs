@@ -155,9 +155,8 @@ impl OpenFile {
         let size = self.version.size;
         let Some(range) = &options.range else { return Ok(0..size) };
         range.as_range(size).map_err(|error| {
-            Error::new(ErrorKind::InvalidInput, Operation::Get, self.root.uri(self.key.as_str()))
-                .with_message(format!("the file has {size} bytes"))
-                .with_source(io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))
+            Error::new(ErrorKind::RangeNotSatisfiable, Operation::Get, self.root.uri(self.key.as_str()))
+                .with_message(format!("the file has {size} bytes: {error}"))
                 .into_store()
         })
     }
