@@ -28,6 +28,9 @@ use object_store::{
 
 use super::file::buffer::ALIGNMENT;
 use super::file::{FileSystemObjectStore, OpenFile};
+use crate::constants::{
+    self, DIRECT_BLOCK_SIZE_MAXIMUM as BLOCK_SIZE_MAXIMUM, DIRECT_QUEUE_DEPTH_MAXIMUM as QUEUE_DEPTH_MAXIMUM,
+};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::listing::{ListPage, ListRequest, Lister};
 use crate::uri::Scheme;
@@ -43,11 +46,13 @@ use transfer::Direct;
 /// How a `direct://` store reads and writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectOptions {
-    /// Bytes per request to the device: a multiple of 4,096, from 4 KiB to 1 GiB. Default 1 MiB, where a device reaches
-    /// its bandwidth and a dropped stream has little in flight.
+    /// Bytes per request to the device: a multiple of [`DIRECT_ALIGNMENT`](crate::constants::DIRECT_ALIGNMENT) up to
+    /// [`DIRECT_BLOCK_SIZE_MAXIMUM`](crate::constants::DIRECT_BLOCK_SIZE_MAXIMUM). Default
+    /// [`DIRECT_BLOCK_SIZE`](crate::constants::DIRECT_BLOCK_SIZE).
     pub block_size: usize,
-    /// Requests that are in flight at the device at once, for all reads and writes of the store: 1 to 4,096. Default 16.
-    /// Streams hold at most `queue_depth` blocks that were read ahead, plus one each.
+    /// Requests that are in flight at the device at once, for all reads and writes of the store: 1 to
+    /// [`DIRECT_QUEUE_DEPTH_MAXIMUM`](crate::constants::DIRECT_QUEUE_DEPTH_MAXIMUM). Default
+    /// [`DIRECT_QUEUE_DEPTH`](crate::constants::DIRECT_QUEUE_DEPTH). Streams hold at most `queue_depth` blocks that were read ahead, plus one each.
     pub queue_depth: usize,
     /// Whether to go through the page cache, with a warning, where the file system refuses O_DIRECT. Default `false`: the
     /// refusal is an error.
@@ -56,18 +61,24 @@ pub struct DirectOptions {
 
 impl Default for DirectOptions {
     fn default() -> Self {
-        Self { block_size: 1 << 20, queue_depth: 16, direct_fallback: false }
+        Self {
+            block_size: constants::DIRECT_BLOCK_SIZE as usize,
+            queue_depth: constants::DIRECT_QUEUE_DEPTH,
+            direct_fallback: false,
+        }
     }
 }
 
 impl DirectOptions {
     fn check(&self) -> std::result::Result<(), String> {
         let Self { block_size, queue_depth, .. } = *self;
-        if block_size == 0 || !block_size.is_multiple_of(ALIGNMENT) || block_size > 1 << 30 {
-            return Err(format!("block_size = {block_size} is not a multiple of {ALIGNMENT} up to 1 GiB"));
+        if block_size == 0 || !block_size.is_multiple_of(ALIGNMENT) || block_size as u64 > BLOCK_SIZE_MAXIMUM {
+            return Err(format!(
+                "block_size = {block_size} is not a multiple of {ALIGNMENT} up to {BLOCK_SIZE_MAXIMUM}"
+            ));
         }
-        if !(1..=4096).contains(&queue_depth) {
-            return Err(format!("queue_depth = {queue_depth} is not between 1 and 4096"));
+        if !(1..=QUEUE_DEPTH_MAXIMUM).contains(&queue_depth) {
+            return Err(format!("queue_depth = {queue_depth} is not between 1 and {QUEUE_DEPTH_MAXIMUM}"));
         }
         Ok(())
     }

@@ -26,6 +26,9 @@ use super::queue::{Direction, Outcome, Request};
 /// The completion of the poll that wakes the thread; requests count from zero.
 const WAKE: u64 = u64::MAX;
 
+/// A submission queue has at most 32,768 entries, one of which is for the poll.
+const LARGEST: usize = (1 << 15) - 1;
+
 /// The way to the thread that drives a ring.
 #[derive(Debug)]
 pub(super) struct Ring {
@@ -53,6 +56,7 @@ impl Ring {
     /// # Errors
     /// Where the kernel has no io_uring, or a sandbox or a limit forbids it.
     pub(super) fn new(depth: usize) -> io::Result<Self> {
+        let depth = depth.min(LARGEST);
         let (woken, wake) = io::pipe()?;
         let inbox = Arc::new(Inbox { requests: Mutex::default(), asleep: AtomicBool::new(false), wake });
         let (ready, is_ready) = mpsc::channel();

@@ -37,7 +37,8 @@ impl Direct {
     pub(super) fn new(options: &DirectOptions) -> Self {
         Self {
             options: options.clone(),
-            pool: Pool::new(options.block_size.next_power_of_two() * (options.queue_depth + 1)),
+            // As many blocks as the streams of a full queue hold: those read ahead, and one of each stream.
+            pool: Pool::new(options.block_size.next_power_of_two() * options.queue_depth * 2),
             queue: OnceLock::new(),
             cached: Arc::new(Cached::new()),
             warned: AtomicBool::new(false),

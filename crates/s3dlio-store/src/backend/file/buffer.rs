@@ -11,8 +11,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Alignment of every block in memory: the page size of x86-64 and the largest that common devices ask for.
-pub(crate) const ALIGNMENT: usize = 4096;
+use crate::constants::DIRECT_ALIGNMENT;
+
+/// Alignment of every block in memory, which O_DIRECT accepts as well.
+pub(crate) const ALIGNMENT: usize = DIRECT_ALIGNMENT as usize;
 
 /// Buffers by their capacity, which is a power of two.
 #[derive(Debug)]

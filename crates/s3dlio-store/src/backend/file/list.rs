@@ -227,7 +227,7 @@ impl Walk {
             self.above
                 .extend(self.root.open("", OFlags::PATH).ok().and_then(|open| Some(identity(&fstat(open).ok()?))));
         }
-        match self.root.open_directory(directory.trim_end_matches('/')) {
+        match self.root.open(directory.trim_end_matches('/'), OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(open) => self.enter(open, directory.to_owned()),
             Err(error) => match error.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::NOENT | Errno::NOTDIR) => Ok(()),
@@ -345,7 +345,7 @@ impl Walk {
         let plain = name.trim_end_matches('/');
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = match entry.is_link {
-            true => self.root.open_directory(key.trim_end_matches('/')),
+            true => self.root.open(key.trim_end_matches('/'), OFlags::RDONLY | OFlags::DIRECTORY),
             false => openat(&frame.directory, plain, flags, rustix::fs::Mode::empty()).map_err(io::Error::from),
         };
         Some(match opened {

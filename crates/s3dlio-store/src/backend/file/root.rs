@@ -22,7 +22,8 @@ use crate::uri::Scheme;
 /// How often a resolution is repeated that a concurrent rename disturbed (`EAGAIN`), before that is the answer.
 const RESOLUTION_ATTEMPTS: usize = 64;
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+/// Enough to make, rename and remove files in a directory, without the permission to list it.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY);
 
 /// A root directory and the descriptor that paths are resolved from.
 #[derive(Debug)]
@@ -81,7 +82,7 @@ impl Root {
         }
     }
 
-    /// Opens the directory `relative`, to list it, to make, rename and remove files in it, and to sync it. Blocking.
+    /// Opens the directory `relative`, to make, rename and remove files in it, and to sync it. Blocking.
     pub(crate) fn open_directory(&self, relative: &str) -> io::Result<OwnedFd> {
         self.open(relative, DIRECTORY)
     }
@@ -194,9 +195,11 @@ fn open_without_links(root: &OwnedFd, below: &Path, flags: OFlags) -> io::Result
 
 /// Makes the entries of a directory durable. Blocking.
 pub(crate) fn sync_directory(directory: &OwnedFd) -> io::Result<()> {
-    match rustix::fs::fsync(directory) {
-        // File systems that cannot sync a directory say so this way; their entries are durable or never will be.
-        Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match openat(directory, ".", flags, Mode::empty()).and_then(rustix::fs::fsync) {
+        // File systems that cannot sync a directory say so with the first two; their entries are durable or never will
+        // be. A directory that may not be listed cannot be synced either.
+        Err(Errno::INVAL | Errno::NOTSUP | Errno::ACCESS) => Ok(()),
         result => Ok(result?),
     }
 }

@@ -313,7 +313,8 @@ impl Staged {
                 .with_source(io::Error::from(error))
                 .into_store()
         };
-        let lock = root.open_directory(self.key.directory()).describe(root, self.operation, self.key.as_str())?;
+        let lock = root.open(self.key.directory(), OFlags::RDONLY | OFlags::DIRECTORY);
+        let lock = lock.describe(root, self.operation, self.key.as_str())?;
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
