@@ -97,7 +97,12 @@ fn condense(body: &Bytes) -> String {
                 Some(other) if other.is_number() => Some(other.to_string()),
                 _ => None,
             };
-            (field("code"), field("message").or_else(|| error.as_str().map(str::to_owned)))
+            let described = json.get("error_description").and_then(|text| text.as_str()).map(str::to_owned);
+            match error.as_str() {
+                // OAuth's form: a code, and what the provider says of it.
+                Some(code) => (Some(code.to_owned()), described),
+                None => (field("code"), field("message")),
+            }
         }
         Err(_) => (element(&text, "Code"), element(&text, "Message")),
     };
@@ -132,6 +137,7 @@ mod tests {
             "BlobNotFound: Gone."
         );
         assert_eq!(line(r#"{"error": {"code": 404, "message": "no bucket"}}"#), "404: no bucket");
+        assert_eq!(line(r#"{"error": "invalid_client", "error_description": "wrong"}"#), "invalid_client: wrong");
         assert_eq!(line("nginx says no\nat all"), "nginx says no");
         assert_eq!(line(""), "");
     }

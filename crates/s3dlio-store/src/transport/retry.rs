@@ -259,11 +259,16 @@ fn may_follow(request: &HttpRequest) -> bool {
 fn redirect_target(request: &HttpRequest, headers: &HeaderMap) -> Option<Uri> {
     let location = headers.get(LOCATION)?.to_str().ok()?;
     let base = url::Url::parse(&request.uri().to_string()).ok()?;
-    base.join(location).ok()?.as_str().parse().ok()
+    let target = base.join(location).ok()?;
+    // What was asked for over TLS is not answered without it.
+    if base.scheme() == "https" && target.scheme() != "https" {
+        return None;
+    }
+    target.as_str().parse().ok()
 }
 
 fn bad_redirect() -> Failure {
-    Failure::new(ErrorKind::Server, Reason::Final, "the server redirects to something that is not an address")
+    Failure::new(ErrorKind::Server, Reason::Final, "the server redirects to something that is not an address, or from https to http")
 }
 
 fn without_query(uri: &Uri) -> String {
