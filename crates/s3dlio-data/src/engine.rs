@@ -1,15 +1,18 @@
 //! The one engine under both loaders: reads the samples of an epoch ahead of the consumer.
 //!
-//! At the first poll as many workers start as objects may be read at once. A worker waits for a place in the window,
-//! takes the next turn of the order and with it a lease on the byte budget, reads that object, sends it to the consumer,
-//! and starts over; so objects are read while the consumer is busy elsewhere. Three limits hold:
+//! At the first poll as many workers start as objects may be read at once. A worker takes the next turn of the order,
+//! and with it a lease on the byte budget, reads that object, sends it to the consumer, and starts over; so objects are
+//! read while the consumer is busy elsewhere. Three limits hold:
 //!
 //! - the workers: `max_concurrent_downloads` objects at once;
-//! - the window: `prefetch_depth` batches of samples have been begun and not yet handed out at most;
-//! - the byte budget of the client, over all its work. Turn and lease are taken under one lock, so that leases stand in
-//!   the order of the samples and the one that the consumer waits for is the oldest: it may always grow, and whatever
-//!   has arrived before its turn cannot hold it up. A lease ends when its sample is handed out, whatever the consumer
-//!   then does with the data.
+//! - the window: samples of `prefetch_depth` batches have been begun and not yet handed out at most;
+//! - the bytes: what has been begun and not handed out fits into the byte budget of the client, by the sizes that the
+//!   data set knows. What the consumer waits for (the next batch, or one sample where they come singly) is begun in any
+//!   case: a batch larger than the budget is read all the same.
+//!
+//! Turn and lease are taken under one lock, so that leases stand in the order of the samples, and a sample that has
+//! arrived completes its lease: neither samples that came before their turn nor a consumer that has stopped asking hold
+//! up other reads of the client. A lease ends when its sample is handed out, whatever the consumer then does with it.
 //!
 //! All workers belong to the engine's `JoinSet`. When the loader's token or the client's is cancelled, every worker
 //! drops its read and ends by itself, also while nobody polls; the consumer is told once they all have ended. Dropping
@@ -24,9 +27,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::select;
 use parking_lot::Mutex;
-use s3dlio_store::budget::Lease;
+use s3dlio_store::budget::{ByteBudget, Lease};
 use s3dlio_store::{CancellationToken, Client, Error, ErrorKind, FetchOptions, Operation, Result, UnifiedLoaderConfig};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::dataset::Dataset;
@@ -47,7 +50,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Reads what is left of an epoch after `position`, in batches of `unit` samples: none is begun that cannot be full,
-    /// where those are to be left out.
+    /// where those are to be left out. `unit` is also what the consumer is given at once.
     pub(crate) fn start(self: &Arc<Self>, epoch: u64, position: &Position, unit: usize) -> Result<Engine> {
         let order = self.sampler.order(epoch);
         let beyond = position.first() > order.len() || position.last().is_some_and(|last| last >= order.len());
@@ -59,14 +62,24 @@ impl Plan {
         }
         let left = order.len() - position.samples();
         let left = if self.config.drop_last { left / unit * unit } else { left };
-        let window = self.config.prefetch_depth.saturating_mul(self.config.batch_size).min(left);
-        let turns = Turns { order, given: position.clone(), next: position.first(), sequence: 0, left };
-        let queue = Queue { plan: self.clone(), window: Semaphore::new(window), turns: Mutex::new(turns) };
+        let window = self.config.prefetch_depth.saturating_mul(self.config.batch_size);
+        let turns = Turns {
+            order,
+            given: position.clone(),
+            next: position.first(),
+            unit,
+            window,
+            begun: 0,
+            handed_out: 0,
+            bytes: 0,
+            left,
+        };
+        let queue = Queue { plan: self.clone(), turns: Mutex::new(turns), room: Notify::new() };
         Ok(Engine {
             queue: Arc::new(queue),
             state: State::Idle,
             workers: JoinSet::new(),
-            worker_count: self.config.max_concurrent_downloads.min(window),
+            worker_count: self.config.max_concurrent_downloads.min(window).min(left),
             arrivals: None,
             cancelled: either_cancelled(self.client.cancellation(), &self.cancel),
             left,
@@ -88,9 +101,9 @@ type Cancelled = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 #[derive(Debug)]
 struct Queue {
     plan: Arc<Plan>,
-    /// One permit per sample that may be begun; closed once the last has been.
-    window: Semaphore,
     turns: Mutex<Turns>,
+    /// Wakes a worker when there may be room for another turn, and all of them after the last.
+    room: Notify,
 }
 
 #[derive(Debug)]
@@ -100,8 +113,25 @@ struct Turns {
     given: Position,
     /// The next position to look at.
     next: usize,
-    sequence: usize,
+    /// Samples that the consumer is given at once.
+    unit: usize,
+    /// Samples that may be begun and not handed out.
+    window: usize,
+    begun: usize,
+    handed_out: usize,
+    /// Bytes of what has been begun and not handed out.
+    bytes: u64,
+    /// Samples that have not been begun.
     left: usize,
+}
+
+/// What a worker does next.
+enum Next {
+    Read(Turn),
+    /// No room: until the consumer takes something, or a read ends smaller than it was thought.
+    Wait,
+    /// Everything has been begun.
+    End,
 }
 
 /// One object to read.
@@ -109,6 +139,9 @@ struct Turn {
     sequence: usize,
     position: usize,
     sample: usize,
+    size_hint: Option<u64>,
+    /// What it counts for until its size is known.
+    bytes: u64,
     lease: Lease,
 }
 
@@ -117,38 +150,49 @@ pub(crate) struct Arrival {
     /// How many turns came before this one in the same run.
     pub(crate) sequence: usize,
     position: usize,
+    bytes: u64,
     latency: Duration,
     outcome: Result<(Sample, Lease)>,
 }
 
 impl Queue {
     /// The next object in the sampler's order.
-    fn next(&self) -> Option<Turn> {
+    fn next(&self) -> Next {
         let mut turns = self.turns.lock();
         if turns.left == 0 {
-            return None;
+            return Next::End;
         }
         while turns.given.contains(turns.next) {
             turns.next += 1;
         }
         let position = turns.next;
-        let sample = turns.order.get(position)?;
-        let turn = Turn { sequence: turns.sequence, position, sample, lease: self.plan.client.budget().lease() };
+        let Some(sample) = turns.order.get(position) else { return Next::End };
+        let size_hint = self.plan.dataset.size_hint(sample);
+        // What a read of unknown size reserves with its first request.
+        let bytes = size_hint.unwrap_or(self.plan.config.range_split_threshold);
+        if !turns.has_room(bytes, self.plan.client.budget()) {
+            return Next::Wait;
+        }
+        let lease = self.plan.client.budget().lease();
+        let turn = Turn { sequence: turns.begun, position, sample, size_hint, bytes, lease };
         turns.next += 1;
-        turns.sequence += 1;
+        turns.begun += 1;
+        turns.bytes += bytes;
         turns.left -= 1;
         if turns.left == 0 {
-            // The workers that wait for a place have nothing to wait for.
-            self.window.close();
+            self.room.notify_waiters();
+        } else {
+            // One woke this worker, for room that may be enough for several.
+            self.room.notify_one();
         }
-        Some(turn)
+        Next::Read(turn)
     }
 
     async fn read(&self, turn: Turn) -> Arrival {
-        let Turn { sequence, position, sample: index, lease } = turn;
+        let Turn { sequence, position, sample: index, size_hint, bytes, lease } = turn;
         let started = Instant::now();
         let location = self.plan.dataset.location(index);
-        let options = FetchOptions { size_hint: self.plan.dataset.size_hint(index), lease: Some(lease) };
+        let options = FetchOptions { size_hint, lease: Some(lease) };
         let fetched = self.plan.client.fetch(&location, options).await;
         let outcome = fetched.map(|fetched| {
             let mut lease = fetched.lease;
@@ -156,20 +200,47 @@ impl Queue {
             lease.complete();
             (Sample { index, location, data: fetched.data, e_tag: fetched.e_tag }, lease)
         });
-        Arrival { sequence, position, latency: started.elapsed(), outcome }
+        let size = outcome.as_ref().map_or(0, |(sample, _)| sample.data.len() as u64);
+        if size != bytes {
+            let mut turns = self.turns.lock();
+            turns.bytes = turns.bytes - bytes + size;
+            self.room.notify_one();
+        }
+        Arrival { sequence, position, bytes: size, latency: started.elapsed(), outcome }
     }
 
     /// What one worker does, until nothing is left or nobody listens.
     async fn work(&self, arrivals: mpsc::UnboundedSender<Arrival>) {
-        while let Ok(place) = self.window.acquire().await {
-            // Given back by the consumer, when it takes the sample.
-            place.forget();
-            let Some(turn) = self.next() else { return };
-            // Unbounded as a channel; the window bounds it.
-            if arrivals.send(self.read(turn).await).is_err() {
-                return;
+        loop {
+            // Before the look at the turns, so that nothing which changes after it is missed.
+            let room = self.room.notified();
+            match self.next() {
+                // Unbounded as a channel; the window bounds it.
+                Next::Read(turn) => match arrivals.send(self.read(turn).await) {
+                    Ok(()) => {}
+                    Err(_) => return,
+                },
+                Next::Wait => room.await,
+                Next::End => return,
             }
         }
+    }
+
+    /// Makes room for what comes after a sample that has been handed out.
+    fn hand_out(&self, bytes: u64) {
+        let mut turns = self.turns.lock();
+        turns.handed_out += 1;
+        turns.bytes -= bytes;
+        self.room.notify_one();
+    }
+}
+
+impl Turns {
+    /// Whether the next sample, of `bytes` bytes, may be begun.
+    fn has_room(&self, bytes: u64, budget: &ByteBudget) -> bool {
+        let ahead = self.begun - self.handed_out;
+        // Other work of the client uses the budget too; what this loader has begun may not be in use yet.
+        ahead < self.unit || (ahead < self.window && self.bytes.max(budget.used()) + bytes <= budget.capacity())
     }
 }
 
@@ -254,17 +325,14 @@ impl Engine {
     pub(crate) fn hand_out(&mut self, arrival: Arrival) -> Result<Sample> {
         self.left -= 1;
         self.position.give(arrival.position);
-        self.queue.window.add_permits(1);
-        match arrival.outcome {
-            Ok((sample, _lease)) => {
-                self.statistics.sample(sample.data.len() as u64, arrival.latency);
-                Ok(sample)
-            }
-            Err(error) => {
-                self.statistics.failed += 1;
-                Err(error)
-            }
+        match &arrival.outcome {
+            Ok((sample, _)) => self.statistics.sample(sample.data.len() as u64, arrival.latency),
+            Err(_) => self.statistics.failed += 1,
         }
+        // The lease ends here, before the workers are told that there is room.
+        let outcome = arrival.outcome.map(|(sample, _lease)| sample);
+        self.queue.hand_out(arrival.bytes);
+        outcome
     }
 
     fn start(&mut self) {
