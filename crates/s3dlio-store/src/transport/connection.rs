@@ -105,9 +105,11 @@ impl Connection {
         }
         if self.closed {
             let message = "the server closed the connection while it was idle";
-            return Poll::Ready(Err(Failure::new(ErrorKind::Interrupted, Reason::StaleConnection, message)));
+            return Poll::Ready(Err(Failure::new(ErrorKind::Interrupted, Reason::NotSent, message)));
         }
-        self.sender.poll_ready(cx).map_err(|error| Failure::of_hyper(error, true))
+        self.sender
+            .poll_ready(cx)
+            .map_err(|error| Failure { reason: Reason::NotSent, ..Failure::of_hyper(error, true) })
     }
 
     /// The next frame of an answer's body. `idle` bounds the time without progress.

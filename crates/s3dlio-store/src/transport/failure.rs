@@ -47,6 +47,8 @@ impl Failure {
             || error.is_body_write_aborted()
             || io.is_some();
         let (kind, reason) = match (lost, reused) {
+            // hyper hands a request back that it has not begun to write.
+            (true, _) if error.is_canceled() => (ErrorKind::Interrupted, Reason::NotSent),
             (true, true) => (ErrorKind::Interrupted, Reason::StaleConnection),
             (true, false) => (ErrorKind::Interrupted, Reason::Lost),
             (false, _) => (ErrorKind::Server, Reason::Final),

@@ -170,6 +170,7 @@ async fn attempt(
     if let Some(mut connection) = pool.reuse(request.uri()) {
         match connection.exchange(on_the_wire(request), limit).await {
             Ok(response) => return Ok(into_pooled(response, connection, origin, pool, shown)),
+            Err(failure) if failure.reason == Reason::NotSent => {}
             Err(failure) if failure.reason == Reason::StaleConnection && is_idempotent(request) => {}
             Err(failure) => return Err(failure),
         }
@@ -268,7 +269,11 @@ fn redirect_target(request: &HttpRequest, headers: &HeaderMap) -> Option<Uri> {
 }
 
 fn bad_redirect() -> Failure {
-    Failure::new(ErrorKind::Server, Reason::Final, "the server redirects to something that is not an address, or from https to http")
+    Failure::new(
+        ErrorKind::Server,
+        Reason::Final,
+        "the server redirects to something that is not an address, or from https to http",
+    )
 }
 
 fn without_query(uri: &Uri) -> String {
