@@ -37,7 +37,7 @@ use super::root::{Root, sync_directory};
 use crate::error::{Error, ErrorKind, Operation};
 
 /// How long an update waits for another process that updates in the same directory.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_PATIENCE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(10) };
 
 /// How often it looks: the lock is held for the time of one rename.
 const LOCK_INTERVAL: Duration = Duration::from_millis(2);
@@ -307,8 +307,8 @@ impl Staged {
     /// Locks the directory against updates by other processes, until the descriptor is dropped.
     fn lock_directory(&self) -> Result<OwnedFd> {
         let root = &self.writer.root;
-        let unsupported = |message: &str, error: Errno| {
-            Error::new(ErrorKind::Unsupported, self.operation, root.uri(self.key.as_str()))
+        let failed = |kind: ErrorKind, message: &str, error: Errno| {
+            Error::new(kind, self.operation, root.uri(self.key.as_str()))
                 .with_message(message)
                 .with_source(io::Error::from(error))
                 .into_store()
@@ -322,10 +322,14 @@ impl Staged {
                 Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(LOCK_INTERVAL),
                 Err(Errno::INTR) => {}
                 Err(error @ Errno::WOULDBLOCK) => {
-                    return Err(unsupported("another process keeps the lock of the directory", error));
+                    return Err(failed(ErrorKind::Timeout, "another process keeps the lock of the directory", error));
                 }
                 Err(error) => {
-                    return Err(unsupported("the file system has no locks, which an update needs", error));
+                    return Err(failed(
+                        ErrorKind::Unsupported,
+                        "the file system has no locks, which an update needs",
+                        error,
+                    ));
                 }
             }
         }

@@ -80,6 +80,22 @@ async fn parts_of_any_size_land_at_their_offsets() {
 }
 
 #[tokio::test]
+async fn an_update_waits_for_the_lock_of_another_process_but_not_for_ever() {
+    let directory = on_disk();
+    let store = on(&directory);
+    let key = Path::from("key");
+    let version = store.put(&key, "old".into()).await.unwrap();
+    let update = || PutMode::Update(version.clone().into()).into();
+    let lock = fs::File::open(directory.path()).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(kind(store.put_opts(&key, "new".into(), update()).await), ErrorKind::Timeout);
+    assert_eq!(files_below(directory.path()).len(), 1);
+    lock.unlock().unwrap();
+    store.put_opts(&key, "new".into(), update()).await.unwrap();
+    assert_eq!(kind(store.put_opts(&key, "newer".into(), update()).await), ErrorKind::PreconditionFailed);
+}
+
+#[tokio::test]
 async fn a_parent_that_is_a_file_is_said() {
     let directory = in_memory();
     let store = on(&directory);
