@@ -4,15 +4,19 @@
 //! the library's table of keys, in [`keys`].
 
 mod keys;
+mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, FromArgMatches, Parser, Subcommand};
-use s3dlio_store::{Config, Environment, Location};
+use s3dlio_store::{Config, Environment, Location, Scheme};
 
 use crate::failure::{self, Exit};
 use crate::filter::Filter;
+
+pub(crate) use values::ByteRange;
+use values::{key_and_value, location, scheme, size};
 
 /// Exit codes, as `--help` shows them.
 const EXIT_CODES: &str = "\
@@ -74,7 +78,7 @@ pub(crate) enum Command {
     /// Upload one file, or standard input
     Put(Put),
     /// Copy objects from any store to any other
-    #[command(visible_alias = "copy", aliases = ["upload", "download"])]
+    #[command(aliases = ["upload", "download"])]
     Cp(Cp),
     /// Move objects from any store to any other
     Mv(Cp),
@@ -87,6 +91,10 @@ pub(crate) enum Command {
     Mb(Buckets),
     /// Remove empty buckets, containers or directories
     Rb(Buckets),
+    /// Read a data set through the loader and measure it
+    Load(Load),
+    /// Make a data set, stream two shuffled epochs of it, verify every byte, and measure
+    Demo(Demo),
     /// Show the configuration
     Config(ConfigArguments),
     /// Print the completion script of a shell
@@ -236,6 +244,43 @@ pub(crate) struct Buckets {
     pub(crate) uris: Vec<Location>,
 }
 
+/// Arguments of `load`.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// Everything below this is the data set
+    #[arg(value_parser = location)]
+    pub(crate) uri: Location,
+    /// URI is a file that lists the data set, one URI per line
+    #[arg(long)]
+    pub(crate) manifest: bool,
+    /// How often the data set is read
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: u64,
+    /// Take samples as they arrive (AsyncPoolDataLoader) instead of batches in order (DataLoader)
+    #[arg(long)]
+    pub(crate) pool: bool,
+    /// Print one JSON object per epoch
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How large the data set is
+    #[arg(long, default_value = "1GiB", value_parser = size)]
+    pub(crate) size: u64,
+    /// Make it below this bucket or prefix, instead of in a temporary directory
+    #[arg(long, value_parser = location)]
+    pub(crate) uri: Option<Location>,
+    /// How often it is read
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: u64,
+    /// Leave the data set where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
 /// Arguments of `config`.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArguments {
@@ -255,7 +300,7 @@ pub(crate) enum ConfigCommand {
 pub(crate) struct ConfigShow {
     /// Only the values for this scheme, e.g. s3
     #[arg(long, value_parser = scheme)]
-    pub(crate) scheme: Option<s3dlio_store::Scheme>,
+    pub(crate) scheme: Option<Scheme>,
     /// Print one JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
@@ -266,53 +311,6 @@ pub(crate) struct ConfigShow {
 pub(crate) struct Completions {
     /// The shell
     pub(crate) shell: clap_complete::Shell,
-}
-
-/// Bytes of an object, as a command line says them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ByteRange {
-    /// From the first to the last, which is included.
-    Between(u64, u64),
-    /// From here to the end.
-    From(u64),
-    /// This many at the end.
-    Last(u64),
-}
-
-impl std::str::FromStr for ByteRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse::<u64>().ok();
-        let parsed = text.split_once('-').and_then(|(first, last)| match (first, last) {
-            ("", count) => number(count).map(Self::Last),
-            (first, "") => number(first).map(Self::From),
-            (first, last) => Some(Self::Between(number(first)?, number(last)?)),
-        });
-        match parsed {
-            Some(Self::Between(first, last)) if last < first => Err("the last byte comes before the first".into()),
-            Some(range) => Ok(range),
-            None => Err("write FIRST-LAST, FIRST- or -COUNT".into()),
-        }
-    }
-}
-
-fn location(text: &str) -> Result<Location, s3dlio_store::Error> {
-    Location::parse(text)
-}
-
-/// A scheme by its name, or that of a URI.
-fn scheme(text: &str) -> Result<s3dlio_store::Scheme, String> {
-    let name = text.split("://").next().unwrap_or(text);
-    let known = s3dlio_store::Scheme::ALL.into_iter().find(|scheme| scheme.as_str() == name);
-    known.ok_or_else(|| "known are s3, az, gs, file, direct, memory, http and https".into())
-}
-
-fn key_and_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".into()),
-    }
 }
 
 /// A command line that was understood.
@@ -375,12 +373,28 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_read_as_http_writes_them() {
-        assert_eq!("0-99".parse(), Ok(ByteRange::Between(0, 99)));
-        assert_eq!("7-".parse(), Ok(ByteRange::From(7)));
-        assert_eq!("-512".parse(), Ok(ByteRange::Last(512)));
-        for wrong in ["", "5", "-", "9-3", "a-b", "1-2-3", "+1-2"] {
-            assert!(wrong.parse::<ByteRange>().is_err(), "{wrong}");
+    fn the_reference_page_has_every_command_and_flag() {
+        let page = include_str!("../../../docs/cli.md");
+        let own = |command: &clap::Command| {
+            command.get_arguments().filter(|flag| flag.get_id() != "help").cloned().collect::<Vec<_>>()
+        };
+        let line = command_line(false);
+        for flag in own(&<CommandLine as clap::CommandFactory>::command()) {
+            let flag = flag.get_long().unwrap();
+            assert!(page.contains(&format!("`--{flag}")), "--{flag} is missing");
+        }
+        for command in line.get_subcommands() {
+            let heading = format!("\n## {}", command.get_name());
+            let (_, section) = page.split_once(&heading).unwrap_or_else(|| panic!("{} is missing", command.get_name()));
+            let section = section.split("\n## ").next().unwrap();
+            assert!(section.contains(&format!("\ns3dlio {}", command.get_name())), "{heading} has no example");
+            for flag in own(command).iter().filter_map(clap::Arg::get_long) {
+                assert!(section.contains(&format!("`--{flag}")), "{heading} lacks --{flag}");
+            }
+        }
+        for code in EXIT_CODES.lines().skip(1) {
+            let code = code.split_whitespace().next().unwrap();
+            assert!(page.contains(&format!("\n| {code} |")), "exit code {code} is missing");
         }
     }
 }

@@ -4,13 +4,17 @@ mod cat;
 pub(crate) mod completions;
 mod config;
 mod cp;
+mod demo;
 mod du;
+mod epochs;
 mod get;
+mod load;
 mod ls;
 mod mb;
 mod mv;
 mod put;
 mod rb;
+mod report;
 mod rm;
 mod stat;
 mod target;
@@ -37,6 +41,8 @@ pub(crate) async fn run(command: &Command, session: &Session) -> anyhow::Result<
         Command::Du(arguments) => du::run(arguments, session).await,
         Command::Mb(arguments) => mb::run(arguments, session).await,
         Command::Rb(arguments) => rb::run(arguments, session).await,
+        Command::Load(arguments) => load::run(arguments, session).await,
+        Command::Demo(arguments) => demo::run(arguments, session).await,
         Command::Config(arguments) => config::run(arguments, session).await,
         Command::Completions(arguments) => completions::run(arguments),
     }

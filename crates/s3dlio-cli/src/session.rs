@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use s3dlio_store::error::Result;
 use s3dlio_store::{CancellationToken, Client, Error, ErrorKind};
@@ -23,7 +23,7 @@ pub(crate) struct Session {
 /// What has been done so far: `copied 3 objects, 1.5 MiB`.
 #[derive(Debug, Default)]
 struct Tally {
-    verb: OnceLock<&'static str>,
+    verb: Mutex<Option<&'static str>>,
     objects: AtomicU64,
     bytes: AtomicU64,
     kept: AtomicU64,
@@ -50,7 +50,7 @@ impl Session {
     /// Shows a bar that counts what is done, by what the command counts and by what the wire has moved meanwhile. `verb`
     /// is what is done to objects, in the past tense.
     pub(crate) fn progress(&self, verb: &'static str, total: Option<u64>) -> Progress {
-        self.tally.verb.get_or_init(|| verb);
+        *self.tally.verb.lock().unwrap_or_else(PoisonError::into_inner) = Some(verb);
         let (client, tally) = (self.client.clone(), self.tally.clone());
         let moved = move || {
             let statistics = client.statistics();
@@ -61,6 +61,13 @@ impl Session {
             let counted = tally.bytes.load(Ordering::Relaxed);
             Reading { bytes: counted.max(moved() - before), text: format!("{verb} {}", tally.objects()) }
         })
+    }
+
+    /// Counts from nothing again, for a command that does several things one after the other.
+    pub(crate) fn restart(&self) {
+        for counter in [&self.tally.objects, &self.tally.bytes, &self.tally.kept] {
+            counter.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Counts an object of so many bytes as done.
@@ -113,7 +120,9 @@ impl Session {
     /// [`finish`](Self::finish).
     pub(crate) fn summary(&self) -> Exit {
         let exit = self.tally.exit();
-        if !self.quiet && exit != Exit::Interrupted {
+        // One line is enough for one error.
+        let one_failed = self.seen() == 1 && exit != Exit::Success;
+        if !self.quiet && !one_failed && exit != Exit::Interrupted {
             self.screen.line(&self.tally.to_string());
         }
         exit
@@ -162,7 +171,7 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [bytes, kept, failed] =
             [&self.bytes, &self.kept, &self.failed].map(|counter| counter.load(Ordering::Relaxed));
-        let Some(verb) = self.verb.get() else {
+        let Some(verb) = *self.verb.lock().unwrap_or_else(PoisonError::into_inner) else {
             return f.write_str("nothing was done");
         };
         write!(f, "{verb} {}", self.objects())?;

@@ -1,0 +1,80 @@
+//! `config`, `completions`, help.
+
+use insta::assert_snapshot;
+
+use crate::command::{Sandbox, text};
+
+#[test]
+fn config_show_says_where_each_value_comes_from() {
+    let mut sandbox = Sandbox::new();
+    sandbox.file("c.toml", "batch_size = 7\nprefetch_depth = 9\n[s3]\nregion = \"here\"\n");
+    sandbox.set("S3DLIO_BATCH_SIZE", "8");
+    sandbox.set("AWS_ENDPOINT_URL", "http://h:1");
+    sandbox.set("S3DLIO_MEMORY_BUDGET", "1GiB");
+    let output =
+        sandbox.output(&["config", "show", "--config", "c.toml", "--shuffle", "--seed", "3", "--set", "rank=0"]);
+    assert_snapshot!(sandbox.shown(&output), @r"
+    ");
+    let output = sandbox.output(&["config", "show", "--scheme", "direct", "--json"]);
+    let lines: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), s3dlio_store::Config::keys().count());
+    let threshold = lines.iter().find(|line| line["key"] == "range_split_threshold").unwrap();
+    assert_eq!((&threshold["value"], &threshold["source"]), (&"16MiB".into(), &"preset".into()));
+    assert_eq!(threshold["schemes"], serde_json::json!(["direct"]));
+}
+
+#[test]
+fn every_key_is_a_flag_of_every_command() {
+    let sandbox = Sandbox::new();
+    let help = text(&sandbox.output(&["help", "config"]).stdout);
+    let short = text(&sandbox.output(&["ls", "--help"]).stdout);
+    for key in s3dlio_store::Config::keys() {
+        let (flag, value) = (key.flag(), key.default());
+        assert!(help.contains(&format!("\n  {flag}")), "{flag} is not in the help");
+        assert!(!short.contains(&format!("{flag} ")), "{flag} drowns the help");
+        // Values that are no defaults, for one of each key: whatever is accepted shows up.
+        let value = match key.value_name() {
+            "BOOL" => "true",
+            "SIZE" => "128MiB",
+            "DURATION" => "1s",
+            "URL" => "http://h:1",
+            "NAME" | "FILE" => "x",
+            _ if key.name() == "rank" => "0",
+            _ => "5",
+        };
+        let shown = sandbox.output(
+            &["config", "show", &format!("{flag}={value}"), "--memory-budget=1GiB", "--world-size=9"]
+                [..if ["memory_budget", "world_size"].contains(&key.name()) { 3 } else { 5 }],
+        );
+        let shown = text(&shown.stdout);
+        assert!(
+            shown.lines().any(|line| line.starts_with(&format!("{} ", key.name())) && line.ends_with(&flag)),
+            "{flag}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn completions_know_commands_and_keys() {
+    // A broken configuration must not matter.
+    let mut sandbox = Sandbox::new();
+    sandbox.set("S3DLIO_BATCH_SIZE", "wrong");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = sandbox.output(&["completions", shell]);
+        let script = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        for word in ["demo", "recursive", "batch-size"] {
+            assert!(script.contains(word), "{shell} lacks {word}");
+        }
+    }
+}
+
+#[test]
+fn help_documents_exit_codes() {
+    let sandbox = Sandbox::new();
+    let help = text(&sandbox.output(&["--help"]).stdout);
+    assert!(help.contains("130  interrupted"), "{help}");
+    assert_eq!(sandbox.output(&[]).status.code(), Some(2));
+    assert_eq!(text(&sandbox.output(&["--version"]).stdout), format!("s3dlio {}\n", env!("CARGO_PKG_VERSION")));
+}
