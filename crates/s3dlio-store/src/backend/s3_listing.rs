@@ -59,7 +59,8 @@ impl S3Listing {
 
 impl Lister for S3Listing {
     fn pages(&self, request: ListRequest) -> BoxStream<'static, Result<ListPage>> {
-        let walk = Walk { listing: self.0.clone(), request, next: Next::First, tokens: CycleDetector::default() };
+        let listing = self.0.clone();
+        let walk = Walk { listing, request, next: Next::First, tokens: CycleDetector::default(), last_prefix: None };
         stream::unfold(walk, |mut walk| async {
             let items = walk.step().await?;
             Some((stream::iter(items), walk))
@@ -82,6 +83,13 @@ struct Walk {
     request: ListRequest,
     next: Next,
     tokens: CycleDetector,
+    last_prefix: Option<String>,
+}
+
+/// What a name in an answer stands for.
+enum Name {
+    Key(String),
+    Prefix(String),
 }
 
 impl Walk {
@@ -129,36 +137,36 @@ impl Walk {
     }
 
     /// The page of an answer, and an error for each name that is not text.
-    fn read(&self, answer: &Answer) -> Result<(ListPage, Vec<Error>)> {
-        let encoded = answer.encoding_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("url"));
+    fn read(&mut self, answer: &Answer) -> Result<(ListPage, Vec<Error>)> {
+        let is_encoded = answer.is_encoded();
         let mut page = ListPage::default();
         let mut errors = Vec::new();
         for object in &answer.contents {
-            match self.name(&object.key, encoded)? {
-                Ok(Some(key)) => page.objects.push(ObjectEntry {
+            match self.name(&object.key, is_encoded)? {
+                Ok(Name::Key(key)) => page.objects.push(ObjectEntry {
                     key,
                     size: object.size,
                     last_modified: object.last_modified,
                     e_tag: object.e_tag.clone(),
                 }),
-                Ok(None) => {}
+                Ok(Name::Prefix(prefix)) => self.add_prefix(&mut page, prefix),
                 Err(error) => errors.push(error),
             }
         }
         for prefix in answer.common_prefixes.iter().filter_map(|common| common.prefix.as_deref()) {
-            match self.name(prefix, encoded)? {
-                Ok(Some(prefix)) => page.prefixes.push(prefix),
-                Ok(None) => {}
+            match self.name(prefix, is_encoded)? {
+                Ok(Name::Key(prefix) | Name::Prefix(prefix)) => self.add_prefix(&mut page, prefix),
                 Err(error) => errors.push(error),
             }
         }
+        page.objects.retain(|object| self.is_after_start(&object.key));
         Ok((page, errors))
     }
 
-    /// A key or prefix as the store has it; `None` if it is not after [`ListRequest::start_after`], as a prefix that
-    /// the start key lies in is not. The inner error concerns one name, the outer one the listing.
-    fn name(&self, written: &str, encoded: bool) -> Result<Result<Option<String>>> {
-        let name = if encoded {
+    /// A key as the store has it, or the prefix that it is folded into: SeaweedFS does not fold at the first `/` if the
+    /// start key lies below it. The inner error concerns one name, the outer one the listing.
+    fn name(&self, written: &str, is_encoded: bool) -> Result<Result<Name>> {
+        let name = if is_encoded {
             match decode(written) {
                 Some(name) => name,
                 None => {
@@ -168,13 +176,28 @@ impl Walk {
         } else {
             written.to_owned()
         };
-        if !name.starts_with(&self.request.prefix) {
+        let Some(rest) = name.strip_prefix(&self.request.prefix) else {
             // Whoever deletes or copies what a prefix holds relies on this.
             let message = format!("the server listed {name:?}, which does not start with {:?}", self.request.prefix);
             return Err(self.error(ErrorKind::Integrity, message));
+        };
+        Ok(Ok(match rest.find('/').filter(|_| self.request.delimiter) {
+            Some(slash) => Name::Prefix(name[..=self.request.prefix.len() + slash].to_owned()),
+            None => Name::Key(name),
+        }))
+    }
+
+    /// Adds a folded prefix unless it is the last one once more, or not after the start key, as the one that the start
+    /// key lies in is not.
+    fn add_prefix(&mut self, page: &mut ListPage, prefix: String) {
+        if self.is_after_start(&prefix) && self.last_prefix.as_ref() != Some(&prefix) {
+            self.last_prefix = Some(prefix.clone());
+            page.prefixes.push(prefix);
         }
-        let wanted = self.request.start_after.as_ref().is_none_or(|start| name.as_str() > start.as_str());
-        Ok(Ok(wanted.then_some(name)))
+    }
+
+    fn is_after_start(&self, name: &str) -> bool {
+        self.request.start_after.as_deref().is_none_or(|start| name > start)
     }
 
     /// Where to go on after `answer`.
@@ -270,6 +293,27 @@ struct Answer {
     is_truncated: bool,
     next_continuation_token: Option<String>,
     encoding_type: Option<String>,
+}
+
+impl Answer {
+    /// Whether the names are URL-encoded: the server says so, and none of them contradicts it. (s3s-fs repeats
+    /// `encoding-type=url` and encodes nothing. A name that reads well either way is then taken for encoded.)
+    fn is_encoded(&self) -> bool {
+        let says_so = self.encoding_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("url"));
+        let prefixes = self.common_prefixes.iter().filter_map(|common| common.prefix.as_deref());
+        says_so && self.contents.iter().map(|object| object.key.as_str()).chain(prefixes).all(can_be_encoded)
+    }
+}
+
+/// Whether a name could have come out of a URL encoder: nothing but printable ASCII, no space, and each `%` followed by
+/// two hexadecimal digits.
+fn can_be_encoded(name: &str) -> bool {
+    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = name.as_bytes();
+    bytes.iter().enumerate().all(|(index, byte)| match byte {
+        b'%' => is_hex(bytes.get(index + 1)) && is_hex(bytes.get(index + 2)),
+        byte => byte.is_ascii_graphic(),
+    })
 }
 
 #[derive(Debug, Deserialize)]

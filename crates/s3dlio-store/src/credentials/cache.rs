@@ -186,29 +186,40 @@ mod tests {
 
     /// Answers by script, each answer when the test lets it go.
     #[derive(Debug, Clone)]
-    struct Script(Arc<(Mutex<VecDeque<Option<u64>>>, AtomicUsize, Semaphore)>);
+    struct Script(Arc<ScriptState>);
+
+    #[derive(Debug)]
+    struct ScriptState {
+        answers: Mutex<VecDeque<Option<u64>>>,
+        asked: AtomicUsize,
+        gate: Semaphore,
+    }
 
     impl Script {
         /// `Some` gives credentials that expire at this second, `None` an error.
         fn new(answers: impl IntoIterator<Item = Option<u64>>) -> Self {
-            Self(Arc::new((Mutex::new(answers.into_iter().collect()), AtomicUsize::new(0), Semaphore::new(0))))
+            Self(Arc::new(ScriptState {
+                answers: Mutex::new(answers.into_iter().collect()),
+                asked: AtomicUsize::new(0),
+                gate: Semaphore::new(0),
+            }))
         }
 
         fn asked(&self) -> usize {
-            self.0.1.load(Ordering::SeqCst)
+            self.0.asked.load(Ordering::SeqCst)
         }
 
         fn let_go(&self, count: usize) {
-            self.0.2.add_permits(count);
+            self.0.gate.add_permits(count);
         }
     }
 
     #[async_trait]
     impl Issuer for Script {
         async fn issue(&self) -> Result<Issued> {
-            let number = self.0.1.fetch_add(1, Ordering::SeqCst);
-            self.0.2.acquire().await.unwrap().forget();
-            let answer = self.0.0.lock().pop_front().expect("one question too many");
+            let number = self.0.asked.fetch_add(1, Ordering::SeqCst);
+            self.0.gate.acquire().await.unwrap().forget();
+            let answer = self.0.answers.lock().pop_front().expect("one question too many");
             let credential = AwsCredential { key_id: number.to_string(), secret_key: "hunter2".into(), token: None };
             match answer {
                 Some(second) => Ok(Issued { credential: Arc::new(credential), expires: Some(at(second)) }),

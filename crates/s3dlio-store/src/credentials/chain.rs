@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, ConfigLoader, Region};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_types::retry::RetryConfig;
@@ -34,13 +34,30 @@ pub(super) struct ProfileSettings {
 /// Reads the region and the S3 endpoint from the profile, also from its `services` section. Files that are missing or
 /// malformed say nothing here: whether that matters is found when credentials are needed.
 pub(super) async fn profile_settings(environment: &Environment, profile: Option<&str>) -> ProfileSettings {
-    // The region is of no account here, and if it were not given, the instance's metadata service would be asked.
-    let loaded = loader(&snapshot(environment), profile, super::DEFAULT_REGION).no_credentials().load().await;
-    let read = |variable, key| {
+    let values = ProfileValues::load(&snapshot(environment), profile).await;
+    ProfileSettings {
+        region: values.get("AWS_REGION", "region"),
+        endpoint_url: values.get("AWS_ENDPOINT_URL", "endpoint_url"),
+    }
+}
+
+/// The values of the environment and the profile, as aws-config reads them.
+struct ProfileValues(SdkConfig);
+
+impl ProfileValues {
+    async fn load(environment: &Env, profile: Option<&str>) -> Self {
+        // The region is of no account here, and if it were not given, the instance's metadata service would be asked.
+        Self(loader(environment, profile, super::DEFAULT_REGION).no_credentials().load().await)
+    }
+
+    fn get(&self, variable: &str, key: &str) -> Option<String> {
         let key = ServiceConfigKey::builder().service_id("s3").env(variable).profile(key).build().ok()?;
-        loaded.service_config()?.load_config(key).filter(|value| !value.is_empty())
-    };
-    ProfileSettings { region: read("AWS_REGION", "region"), endpoint_url: read("AWS_ENDPOINT_URL", "endpoint_url") }
+        self.0.service_config()?.load_config(key).filter(|value| !value.is_empty())
+    }
+
+    fn signs_on(&self) -> bool {
+        ["sso_session", "sso_start_url"].iter().any(|key| self.get("", key).is_some())
+    }
 }
 
 /// Asks profile, web identity, container and instance in turn.
@@ -58,9 +75,8 @@ impl Chain {
         Self { environment: snapshot(environment), profile, region, http, tried }
     }
 
-    fn error(&self, error: &CredentialsError) -> Error {
+    async fn error(&self, error: &CredentialsError, refusal: Option<String>) -> Error {
         // Only the text is kept: what a parser chokes on can hold the secret, and Debug would show it.
-        let reason = reason(error);
         let made = |kind| Error::new(kind, Operation::Request, "s3 credentials");
         match error {
             CredentialsError::CredentialsNotLoaded(_) => {
@@ -69,11 +85,18 @@ impl Chain {
                     self.tried
                 ))
             }
-            CredentialsError::ProviderTimedOut(_) => made(ErrorKind::Timeout).with_message(reason),
+            CredentialsError::ProviderTimedOut(_) => made(ErrorKind::Timeout).with_message(reason(error)),
             CredentialsError::InvalidConfiguration(_) => made(ErrorKind::Unauthenticated)
-                .with_message(reason)
+                .with_message(reason(error))
                 .with_hint("correct the AWS configuration files or the AWS_* variables"),
-            _ => made(kind_of_cause(error).unwrap_or(ErrorKind::Unauthenticated)).with_message(reason),
+            _ => {
+                let made = made(kind_of_cause(error).unwrap_or(ErrorKind::Unauthenticated))
+                    .with_message(refusal.unwrap_or_else(|| reason(error)));
+                match ProfileValues::load(&self.environment, self.profile.as_deref()).await.signs_on() {
+                    true => made.with_hint("sign in with: aws sso login"),
+                    false => made,
+                }
+            }
         }
     }
 }
@@ -82,14 +105,17 @@ impl Chain {
 impl Issuer for Chain {
     async fn issue(&self) -> Result<Issued> {
         // Made anew each time, because the providers keep what they read from files, errors included.
-        let loaded = loader(&self.environment, self.profile.as_deref(), &self.region)
-            .http_client(Adapter(self.http.clone()))
-            .load()
-            .await;
-        let Some(provider) = loaded.credentials_provider() else {
-            return Err(self.error(&CredentialsError::not_loaded_no_source()));
+        let adapter = Adapter::new(self.http.clone());
+        let refusal = adapter.refusal();
+        let loaded = loader(&self.environment, self.profile.as_deref(), &self.region).http_client(adapter).load().await;
+        let found = match loaded.credentials_provider() {
+            Some(provider) => provider.provide_credentials().await,
+            None => Err(CredentialsError::not_loaded_no_source()),
         };
-        let found = provider.provide_credentials().await.map_err(|error| self.error(&error))?;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Err(self.error(&error, refusal.take()).await),
+        };
         let credential = AwsCredential {
             key_id: found.access_key_id().to_owned(),
             secret_key: found.secret_access_key().to_owned(),
@@ -141,10 +167,10 @@ fn tried(environment: &Environment, profile: Option<&str>) -> String {
     )
 }
 
-/// The messages of an error and its causes, each said once.
+/// The messages of an error's causes, each said once; its own only says that an error occurred.
 fn reason(error: &CredentialsError) -> String {
     let mut parts: Vec<String> = Vec::new();
-    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    let mut next = error.source();
     while let Some(cause) = next {
         let text = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         if parts.last().is_none_or(|last| !last.contains(&text)) {

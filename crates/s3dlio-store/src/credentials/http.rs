@@ -3,6 +3,7 @@
 //! The AWS crates would bring an HTTP client of their own, with its TLS and its pool; this adapter is what they use
 //! instead. Retries are the transport's: an error is handed on as one that is not to be tried again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -14,12 +15,38 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use object_store::client::{HttpClient, HttpRequestBody};
+use parking_lot::Mutex;
 
 use crate::error::BoxError;
 
 /// Makes connectors over one client.
 #[derive(Debug, Clone)]
-pub(super) struct Adapter(pub(super) HttpClient);
+pub(super) struct Adapter {
+    http: HttpClient,
+    refusal: Refusal,
+}
+
+impl Adapter {
+    pub(super) fn new(http: HttpClient) -> Self {
+        Self { http, refusal: Refusal::default() }
+    }
+
+    /// What the last refused request was told.
+    pub(super) fn refusal(&self) -> Refusal {
+        self.refusal.clone()
+    }
+}
+
+/// What a service said when it refused. The transport has made one line of it, which the SDK's parsers do not
+/// understand, so that it is kept here for the message.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refusal(Arc<Mutex<Option<String>>>);
+
+impl Refusal {
+    pub(super) fn take(&self) -> Option<String> {
+        self.0.lock().take()
+    }
+}
 
 impl SmithyClient for Adapter {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
@@ -29,21 +56,21 @@ impl SmithyClient for Adapter {
             (Some(connect), Some(read)) => Some(connect + read),
             _ => None,
         };
-        SharedHttpConnector::new(Connector { http: self.0.clone(), limit })
+        SharedHttpConnector::new(Connector { adapter: self.clone(), limit })
     }
 }
 
 #[derive(Debug)]
 struct Connector {
-    http: HttpClient,
+    adapter: Adapter,
     limit: Option<Duration>,
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: SmithyRequest) -> HttpConnectorFuture {
-        let (http, limit) = (self.http.clone(), self.limit);
+        let (adapter, limit) = (self.adapter.clone(), self.limit);
         HttpConnectorFuture::new(async move {
-            let exchange = exchange(http, request);
+            let exchange = exchange(adapter, request);
             match limit {
                 Some(limit) => tokio::time::timeout(limit, exchange)
                     .await
@@ -55,12 +82,15 @@ impl HttpConnector for Connector {
     }
 }
 
-async fn exchange(http: HttpClient, request: SmithyRequest) -> Result<SmithyResponse, BoxError> {
+async fn exchange(adapter: Adapter, request: SmithyRequest) -> Result<SmithyResponse, BoxError> {
     let request = request.try_into_http1x()?;
     let (parts, body) = request.into_parts();
     let body = body.bytes().map(Bytes::copy_from_slice).ok_or("a streaming body is not supported")?;
-    let response = http.execute(::http::Request::from_parts(parts, HttpRequestBody::from(body))).await?;
+    let response = adapter.http.execute(::http::Request::from_parts(parts, HttpRequestBody::from(body))).await?;
     let (parts, body) = response.into_parts();
-    let body = SdkBody::from(body.bytes().await?);
+    let body = body.bytes().await?;
+    let refused = !parts.status.is_success() && !body.is_empty();
+    *adapter.refusal.0.lock() = refused.then(|| format!("{}: {}", parts.status, String::from_utf8_lossy(&body)));
+    let body = SdkBody::from(body);
     Ok(SmithyResponse::try_from(::http::Response::from_parts(parts, body))?)
 }

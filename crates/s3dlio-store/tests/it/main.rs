@@ -1,7 +1,9 @@
 //! The integration tests of the crate: one binary, so that the servers are started once.
 
 mod azure;
+mod client;
 mod engine;
 mod faults;
 mod gcs;
 mod http;
+mod s3;

@@ -3,15 +3,17 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::{TryStreamExt, future};
 use http::{HeaderValue, Method, header};
 use object_store::client::{HttpRequest, HttpRequestBody};
 use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 
 use crate::backend::request::RequestSender;
-use crate::backend::s3_listing::{CycleDetector, QUERY};
+use crate::backend::s3_listing::{CycleDetector, QUERY, S3Listing};
 use crate::buckets::{BucketEntry, Buckets};
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::listing::{ListRequest, Lister};
 
 use super::endpoint::Endpoint;
 
@@ -36,11 +38,34 @@ impl S3Buckets {
         let request = request(method, &url, body).map_err(|error| error.with(operation, &uri))?;
         self.sender.send(operation, &uri, request).await.map(|_| ())
     }
+
+    /// Whether there is a key to list. Without the right to list, that is the server's to know.
+    async fn holds_something(&self, bucket: &str) -> Result<bool> {
+        let uri = format!("s3://{bucket}");
+        let url = self.endpoint.bucket_url(bucket).map_err(|error| error.into_error(Operation::DeleteBucket, &uri))?;
+        let request = ListRequest { page_size: Some(1), ..Default::default() };
+        let pages = S3Listing::new(self.sender.clone(), url, &uri).pages(request);
+        let mut keys = pages.try_filter(|page| future::ready(!page.objects.is_empty()));
+        match keys.try_next().await {
+            Ok(found) => Ok(found.is_some()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+            Err(error) => Err(Error::new(error.kind(), Operation::DeleteBucket, uri).with_source(error)),
+        }
+    }
 }
 
 #[async_trait]
 impl Buckets for S3Buckets {
     async fn create(&self, name: &str) -> Result<()> {
+        // In us-east-1, and on most other servers, S3 answers 200 to the owner who makes a bucket again.
+        match self.send(Operation::CreateBucket, Method::HEAD, name, String::new()).await {
+            Ok(()) => {
+                return Err(Error::new(ErrorKind::AlreadyExists, Operation::CreateBucket, format!("s3://{name}"))
+                    .with_message("the bucket is yours already"));
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidInput || error.kind().is_transient() => return Err(error),
+            Err(_) => {}
+        }
         let body = match self.endpoint.region() {
             UNNAMED_REGION => String::new(),
             region => format!(
@@ -52,14 +77,19 @@ impl Buckets for S3Buckets {
     }
 
     async fn delete(&self, name: &str) -> Result<()> {
+        let full = || {
+            Error::new(ErrorKind::PreconditionFailed, Operation::DeleteBucket, format!("s3://{name}"))
+                .with_hint("delete what the bucket holds first")
+        };
+        // S3 refuses to delete a bucket that holds something; other servers (SeaweedFS by default) delete it with all
+        // that it holds.
+        if self.holds_something(name).await? {
+            return Err(full().with_message("the bucket is not empty"));
+        }
         let result = self.send(Operation::DeleteBucket, Method::DELETE, name, String::new()).await;
         result.map_err(|error| match error.kind() {
             // 409, which S3 answers for a bucket that exists when it is made, and for one that is not empty here.
-            ErrorKind::AlreadyExists => {
-                Error::new(ErrorKind::PreconditionFailed, Operation::DeleteBucket, error.uri().to_owned())
-                    .with_source(error)
-                    .with_hint("delete what the bucket holds first")
-            }
+            ErrorKind::AlreadyExists => full().with_source(error),
             _ => error,
         })
     }

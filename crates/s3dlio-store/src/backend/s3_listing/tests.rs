@@ -102,6 +102,26 @@ async fn keys_of_a_server_that_does_not_encode_are_taken_as_they_are() {
 }
 
 #[tokio::test]
+async fn keys_of_a_server_that_only_says_that_it_encodes_are_taken_as_they_are() {
+    let listed = keys;
+    for keys in [vec!["a b", "a+b"], vec!["%41", "%4"], vec!["a%2Fb", "ü"]] {
+        let objects = keys.iter().map(|key| object(key)).collect::<String>();
+        let script = Script::new([page(&format!("{URL}{objects}"))]);
+        assert_eq!(listed(&script.list(ListRequest::default()).await.unwrap()), keys);
+    }
+}
+
+#[tokio::test]
+async fn names_that_the_server_did_not_fold_are_folded_once() {
+    let prefixes = ["a/b/", "a/c/", "d/"].map(|p| format!("<CommonPrefixes><Prefix>{p}</Prefix></CommonPrefixes>"));
+    let first = page(&format!("{}{}{}", object("a/k"), prefixes.concat(), more("t")));
+    let script = Script::new([first, page(&format!("{}{}", object("d/x"), object("e")))]);
+    let pages = script.list(ListRequest { delimiter: true, ..Default::default() }).await.unwrap();
+    assert_eq!((&pages[0].prefixes[..], &pages[0].objects[..]), (&["a/".to_owned(), "d/".to_owned()][..], &[][..]));
+    assert_eq!((&pages[1].prefixes[..], keys(&pages[1..])), (&[][..], vec!["e"]));
+}
+
+#[tokio::test]
 async fn a_key_that_is_not_text_is_an_error_by_name_and_the_listing_goes_on() {
     let first = page(&format!("{URL}{}{}{}", object("%FF"), object("a"), more("t")));
     let script = Script::new([first, page(&object("b"))]);
@@ -149,7 +169,7 @@ async fn a_page_is_requested_when_it_is_polled_for() {
 #[tokio::test]
 async fn names_up_to_the_start_key_are_left_out_even_if_the_server_sends_them() {
     let prefixes = ["a/", "b/", "c/"].map(|p| format!("<CommonPrefixes><Prefix>{p}</Prefix></CommonPrefixes>"));
-    let script = Script::new([page(&format!("{}{}{}", object("b/k"), object("bb"), prefixes.concat()))]);
+    let script = Script::new([page(&format!("{}{}{}", object("b"), object("bb"), prefixes.concat()))]);
     let request = ListRequest { delimiter: true, start_after: Some("b/k".into()), ..Default::default() };
     let pages = script.list(request).await.unwrap();
     assert_eq!((keys(&pages), &pages[0].prefixes[..]), (vec!["bb"], &["c/".to_owned()][..]));
