@@ -77,21 +77,21 @@ impl Ring {
         Ok(Self { inbox, thread: Some(thread) })
     }
 
-    /// Hands `request` to the thread. Returns at once.
+    /// Hands `request` to the thread, or drops both if the thread has ended. Returns at once.
     pub(super) fn submit(&self, request: Request, done: oneshot::Sender<Outcome>) {
-        self.inbox.requests.lock().waiting.push_back((request, done));
+        let mut arrivals = self.inbox.requests.lock();
+        if arrivals.closed {
+            return;
+        }
+        arrivals.waiting.push_back((request, done));
+        drop(arrivals);
         self.inbox.wake();
     }
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        let abandoned = {
-            let mut arrivals = self.inbox.requests.lock();
-            arrivals.closed = true;
-            mem::take(&mut arrivals.waiting)
-        };
-        drop(abandoned);
+        self.inbox.close();
         self.inbox.wake();
         if let Some(thread) = self.thread.take() {
             // It ends when nothing is in flight any more. A panic there has been reported by the panic hook.
@@ -101,6 +101,15 @@ impl Drop for Ring {
 }
 
 impl Inbox {
+    /// Takes no more requests, and drops those that were not sent.
+    fn close(&self) {
+        let mut arrivals = self.requests.lock();
+        arrivals.closed = true;
+        let abandoned = mem::take(&mut arrivals.waiting);
+        drop(arrivals);
+        drop(abandoned);
+    }
+
     fn wake(&self) {
         // One byte per sleep at most, so that the pipe never fills. It cannot break: the thread holds the other end.
         if self.asleep.swap(false, Ordering::SeqCst) {
@@ -138,7 +147,8 @@ impl Flights {
 impl Drop for Flights {
     fn drop(&mut self) {
         // Reached with something in flight only by a panic: the kernel may still write there, so the memory is leaked.
-        self.slots.drain(..).flatten().for_each(mem::forget);
+        // Who waits for it hears that nothing comes.
+        self.slots.drain(..).flatten().for_each(|(request, _)| mem::forget(request));
     }
 }
 
@@ -147,6 +157,13 @@ struct Driver {
     flights: Flights,
     inbox: Arc<Inbox>,
     woken: PipeReader,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Closed already, unless the thread panics: then nobody must wait for it.
+        self.inbox.close();
+    }
 }
 
 impl Driver {

@@ -100,7 +100,7 @@ fn advance(mut request: Request, moved: usize) -> io::Result<Option<Request>> {
 }
 
 fn closed() -> io::Error {
-    io::Error::other("the store was dropped")
+    io::Error::other("the queue of O_DIRECT requests has ended")
 }
 
 /// What offsets, lengths and addresses of `file` must be multiples of, or `None` if it takes no O_DIRECT.
