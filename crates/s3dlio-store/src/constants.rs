@@ -119,9 +119,9 @@ pub const MAXIMUM_PART_SIZE: u64 = 5 * GIB;
 /// Default of `max_concurrent_parts`: at the 85 to 90 MB/s of one request, eight fill a 5 Gbit/s link.
 pub const MAX_CONCURRENT_PARTS: usize = 8;
 
-/// Default of `direct_block_size`: a device splits requests above 128 KiB to 1 MiB itself, so 4 MiB keep its queue
-/// filled while the number of system calls stays small.
-pub const DIRECT_BLOCK_SIZE: u64 = 4 * MIB;
+/// Default of `direct_block_size`: as fast as 4 MiB beside fio (docs/performance.md), with a quarter of the memory in
+/// flight; devices split larger requests themselves.
+pub const DIRECT_BLOCK_SIZE: u64 = MIB;
 
 /// What every O_DIRECT offset, length and address is a multiple of: the logical block of 4 KiB of current devices,
 /// which those of 512 bytes accept as well.
@@ -130,8 +130,8 @@ pub const DIRECT_ALIGNMENT: u64 = 4 * KIB;
 /// Largest `direct_block_size`: the kernel moves at most 2 GiB less one page in one call.
 pub const DIRECT_BLOCK_SIZE_MAXIMUM: u64 = GIB;
 
-/// Default of `direct_queue_depth`: with blocks of 4 MiB, 64 MiB are in flight; a device of 7 GB/s needs 9 ms for
-/// them, two orders of magnitude more than its latency, so that it is never idle.
+/// Default of `direct_queue_depth`: with blocks of 1 MiB, 16 MiB are in flight; a device of 7 GB/s needs 2 ms for them,
+/// twenty times its latency, so that it is never idle.
 pub const DIRECT_QUEUE_DEPTH: usize = 16;
 
 /// Largest `direct_queue_depth`: the submission queue of one io_uring has at most this many entries.

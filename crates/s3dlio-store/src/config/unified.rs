@@ -106,7 +106,7 @@ declare! {
             { constants::DIRECT_ALIGNMENT },
             { constants::DIRECT_BLOCK_SIZE_MAXIMUM },
             { constants::DIRECT_ALIGNMENT },
-        > = constants::DIRECT_BLOCK_SIZE, "4MiB";
+        > = constants::DIRECT_BLOCK_SIZE, "1MiB";
         /// O_DIRECT requests in flight at once.
         pub direct_queue_depth: usize as Count<1, { constants::DIRECT_QUEUE_DEPTH_MAXIMUM }>
             = constants::DIRECT_QUEUE_DEPTH, "16";
