@@ -74,9 +74,17 @@ pub(crate) fn exit_of_store(error: &Error) -> Exit {
     }
 }
 
+/// An error with its causes. One of the library says them by itself.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Error>() {
+        Some(error) => error.to_string(),
+        None => format!("{error:#}"),
+    }
+}
+
 /// Says an error that came up before there was a session.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {
-    eprintln!("s3dlio: {error:#}");
+    eprintln!("s3dlio: {}", one_line(error));
     exit_of(error)
 }
 
@@ -93,14 +101,14 @@ pub(crate) fn report_usage(error: &clap::Error) -> Exit {
             Exit::Usage
         }
         _ => {
-            eprintln!("s3dlio: {}", one_line(&error.render().to_string()));
+            eprintln!("s3dlio: {}", folded(&error.render().to_string()));
             Exit::Usage
         }
     }
 }
 
 /// clap's message without its usage lines, with its tips in parentheses.
-fn one_line(rendered: &str) -> String {
+fn folded(rendered: &str) -> String {
     let mut message = String::new();
     let mut tips = Vec::new();
     for line in rendered.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -130,7 +138,7 @@ mod tests {
     fn a_usage_error_is_one_line() {
         let message = |arguments: &[&str]| {
             let error = crate::arguments::command_line(false).try_get_matches_from(arguments).unwrap_err();
-            one_line(&error.render().to_string())
+            folded(&error.render().to_string())
         };
         assert_eq!(
             message(&["s3dlio", "ls", "--recursiv"]),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use s3dlio_store::error::Result;
 use s3dlio_store::{CancellationToken, Client, Error, ErrorKind};
 
-use crate::failure::{Exit, NobodyReads, exit_of, exit_of_store};
+use crate::failure::{Exit, NobodyReads, exit_of, exit_of_store, one_line};
 use crate::output::{Output, count, human_size};
 use crate::progress::{Progress, Reading, Screen};
 
@@ -23,7 +23,7 @@ pub(crate) struct Session {
 /// What has been done so far: `copied 3 objects, 1.5 MiB`.
 #[derive(Debug, Default)]
 struct Tally {
-    verb: Mutex<Option<&'static str>>,
+    deed: Mutex<Option<(&'static str, &'static str)>>,
     objects: AtomicU64,
     bytes: AtomicU64,
     kept: AtomicU64,
@@ -47,10 +47,20 @@ impl Session {
         Output::new(self.cancellation().clone())
     }
 
+    /// Says what this command does, in the past tense, and to what: `copied`, `object`.
+    pub(crate) fn does(&self, verb: &'static str, noun: &'static str) {
+        *self.tally.deed.lock().unwrap_or_else(PoisonError::into_inner) = Some((verb, noun));
+    }
+
     /// Shows a bar that counts what is done, by what the command counts and by what the wire has moved meanwhile. `verb`
-    /// is what is done to objects, in the past tense.
+    /// is what is done to objects.
     pub(crate) fn progress(&self, verb: &'static str, total: Option<u64>) -> Progress {
-        *self.tally.verb.lock().unwrap_or_else(PoisonError::into_inner) = Some(verb);
+        self.does(verb, "object");
+        self.bar(total)
+    }
+
+    /// As [`progress`](Self::progress), for what the command does already.
+    pub(crate) fn bar(&self, total: Option<u64>) -> Progress {
         let (client, tally) = (self.client.clone(), self.tally.clone());
         let moved = move || {
             let statistics = client.statistics();
@@ -59,7 +69,7 @@ impl Session {
         let before = moved();
         self.screen.progress(total, move || {
             let counted = tally.bytes.load(Ordering::Relaxed);
-            Reading { bytes: counted.max(moved() - before), text: format!("{verb} {}", tally.objects()) }
+            Reading { bytes: counted.max(moved() - before), text: tally.deed() }
         })
     }
 
@@ -141,7 +151,7 @@ impl Session {
         };
         match result {
             _ if exit == Exit::Interrupted => self.screen.line(&format!("s3dlio: interrupted: {}", self.tally)),
-            Err(error) if !error.is::<NobodyReads>() => self.screen.line(&format!("s3dlio: {error:#}")),
+            Err(error) if !error.is::<NobodyReads>() => self.screen.line(&format!("s3dlio: {}", one_line(&error))),
             _ => {}
         }
         self.client.close().await;
@@ -162,8 +172,12 @@ impl Tally {
         }
     }
 
-    fn objects(&self) -> String {
-        count(self.objects.load(Ordering::Relaxed), "object")
+    /// What was done to how many.
+    fn deed(&self) -> String {
+        match *self.deed.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((verb, noun)) => format!("{verb} {}", count(self.objects.load(Ordering::Relaxed), noun)),
+            None => "nothing was done".into(),
+        }
     }
 }
 
@@ -171,10 +185,7 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [bytes, kept, failed] =
             [&self.bytes, &self.kept, &self.failed].map(|counter| counter.load(Ordering::Relaxed));
-        let Some(verb) = *self.verb.lock().unwrap_or_else(PoisonError::into_inner) else {
-            return f.write_str("nothing was done");
-        };
-        write!(f, "{verb} {}", self.objects())?;
+        f.write_str(&self.deed())?;
         for (number, what) in [(kept, "kept"), (failed, "failed")] {
             if number > 0 {
                 write!(f, ", {number} {what}")?;

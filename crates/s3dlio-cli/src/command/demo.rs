@@ -12,7 +12,7 @@ use s3dlio_store::{Config, Location, Scheme, Source};
 use super::epochs::{Epochs, Loader};
 use super::report;
 use crate::arguments::Demo;
-use crate::failure::Exit;
+use crate::failure::{Exit, one_line};
 use crate::output::{count, human_size};
 use crate::session::Session;
 
@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: &Demo, session: &Session) -> anyhow::Result<E
         if result.is_ok() {
             return Err(error);
         }
-        session.screen.line(&format!("s3dlio: {error:#}"));
+        session.screen.line(&format!("s3dlio: {}", one_line(&error)));
     }
     result
 }

@@ -59,7 +59,8 @@ impl Listing<'_> {
     async fn print(&mut self) -> anyhow::Result<()> {
         let options = ListOptions { recursive: self.arguments.recursive, ..ListOptions::default() };
         let mut pages = self.session.client.list(&self.location, options)?;
-        let _progress = self.arguments.count.then(|| self.session.progress("listed", None));
+        self.session.does("listed", "name");
+        let _progress = self.arguments.count.then(|| self.session.bar(None));
         while let Some(page) = pages.next().await {
             match page {
                 Ok(page) => self.print_page(&page)?,
@@ -69,15 +70,18 @@ impl Listing<'_> {
             }
             self.output.flush().await?;
         }
-        // A store of keys has no empty prefixes: what is not there may be misspelt.
-        if self.listed == 0 && !target::is_directory(&self.location) | self.is_missing_prefix() {
+        if self.listed == 0 && self.is_missing() {
             return Err(nothing_below(&self.location).into());
         }
         Ok(())
     }
 
-    fn is_missing_prefix(&self) -> bool {
-        !self.location.scheme().is_file_system() && !self.location.key().is_empty()
+    /// Whether what has nothing in it is not there at all. A store of keys has no empty prefixes: it may be misspelt.
+    fn is_missing(&self) -> bool {
+        match target::local_path(&self.location) {
+            Some(path) => !path.is_dir(),
+            None => !self.location.key().is_empty(),
+        }
     }
 
     /// Prints prefixes and objects in one order, that of their keys.

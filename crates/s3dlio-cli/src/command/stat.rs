@@ -23,6 +23,7 @@ struct Line<'a> {
 }
 
 pub(super) async fn run(arguments: &Stat, session: &Session) -> anyhow::Result<Exit> {
+    session.does("showed", "object");
     let mut output = session.output();
     for uri in &arguments.uris {
         match session.client.stat(uri).await {

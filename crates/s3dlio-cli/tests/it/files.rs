@@ -18,7 +18,7 @@ fn sample() -> Sandbox {
 
 #[test]
 fn ls_shows_one_level_or_everything() {
-    assert_snapshot!(sample().session(&["ls set", "ls -r set/", "ls -l set", "ls -rH set", "ls set/sub --uris"]), @r"
+    assert_snapshot!(sample().session(&["ls set", "ls -r set/", "ls -l set", "ls -rH set", "ls set/sub --uris"]), @r#"
     $ s3dlio ls set
     a.npz
     b c.txt
@@ -40,7 +40,7 @@ fn ls_shows_one_level_or_everything() {
     $ s3dlio ls set/sub --uris
     file:///DIR/set/sub/a.npz
     file:///DIR/set/sub/deep/
-    ");
+    "#);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn ls_filters_and_counts() {
         "ls -r set --glob *.none",
         "ls set --glob [",
     ];
-    assert_snapshot!(sample().session(&lines), @r"
+    assert_snapshot!(sample().session(&lines), @r#"
     $ s3dlio ls -r set --glob *.npz
     a.npz
     sub/a.npz
@@ -74,7 +74,7 @@ fn ls_filters_and_counts() {
     $ s3dlio ls set --glob [
     ! s3dlio: invalid value '[' for '--glob <PATTERN>': error parsing glob '[': unclosed character class; missing ']' (see `s3dlio --help`)
     [2]
-    ");
+    "#);
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn ls_prints_json_lines() {
     assert_eq!(lines[0]["last_modified"], "2027-01-15T08:00:00Z");
     assert!(lines[0]["e_tag"].is_string() && lines[0]["uri"].as_str().unwrap().starts_with("file:///"));
     assert_eq!(lines[3]["type"], "prefix");
-    assert_snapshot!(sandbox.session(&["ls set --glob new*"]), @r"
+    assert_snapshot!(sandbox.session(&["ls set --glob new*"]), @r#"
     $ s3dlio ls set --glob new*
     new\nline
-    ");
+    "#);
 }
 
 #[test]
@@ -105,12 +105,12 @@ fn stat_shows_metadata() {
     let shown = text(&sandbox.output(&["stat", "set/typed"]).stdout);
     let stable: Vec<&str> = shown.lines().filter(|line| !line.contains("modified") && !line.contains("etag")).collect();
     assert_eq!(stable[0], format!("file://{}", sandbox.path("set/typed").display()));
-    assert_snapshot!(stable[1..].join("\n"), @r"
+    assert_snapshot!(stable[1..].join("\n"), @r#"
       size          1500 (1.5 KiB)
       content type  a/b
       metadata      x=1
       metadata      y=a b
-    ");
+    "#);
     let json: serde_json::Value =
         serde_json::from_slice(&sandbox.output(&["stat", "--json", "set/typed"]).stdout).unwrap();
     assert_eq!((&json["size"], &json["metadata"]["y"]), (&1500.into(), &"a b".into()));
@@ -163,7 +163,7 @@ fn rm_removes_what_it_is_told_to() {
         "rm --glob *.tmp other/y",
         "rm -ry none",
     ];
-    assert_snapshot!(sandbox.session(&lines), @r"
+    assert_snapshot!(sandbox.session(&lines), @r#"
     $ s3dlio rm set
     ! s3dlio: file:///DIR/set is not one object (use -r for everything below it)
     [2]
@@ -188,7 +188,7 @@ fn rm_removes_what_it_is_told_to() {
     $ s3dlio rm -ry none
     ! s3dlio: stat file:///DIR/none: not found: No such file or directory (os error 2)
     [4]
-    ");
+    "#);
     assert!(!sandbox.path("set/sub").exists());
 }
 
@@ -210,7 +210,7 @@ fn rm_asks_on_a_terminal() {
 
 #[test]
 fn directories_are_made_and_removed() {
-    assert_snapshot!(sample().session(&["mb new", "mb new", "rb new", "rb new", "rb set"]), @r"
+    assert_snapshot!(sample().session(&["mb new", "mb new", "rb new", "rb new", "rb set"]), @r#"
     $ s3dlio mb new
     $ s3dlio mb new
     ! s3dlio: create bucket file:///DIR/new: already exists: File exists (os error 17)
@@ -222,7 +222,7 @@ fn directories_are_made_and_removed() {
     $ s3dlio rb set
     ! s3dlio: delete bucket file:///DIR/set: precondition failed: Directory not empty (os error 39)
     [1]
-    ");
+    "#);
 }
 
 #[test]

@@ -10,9 +10,13 @@ use crate::command::{LIMIT, Sandbox, text};
 
 /// A table with measured values masked; counts and sizes of what was read stay.
 fn masked(table: &str) -> String {
-    let value = regex::Regex::new(r" +[0-9.]+( (us|ms|s|MiB|GiB))?\b").unwrap();
+    let value = regex::Regex::new(r" +[0-9.]+( (us|ms|s|KiB|MiB))?\b").unwrap();
+    let name = regex::Regex::new(r"s3dlio-demo-\w+").unwrap();
+    let table = name.replace_all(table, "s3dlio-demo-NAME");
     let lines = table.lines().map(|line| match line.split_once("  ") {
-        Some((name, values)) if !["samples", "data", "requests sent", "", "checksums"].contains(&name) => {
+        Some((name, values))
+            if !["samples", "data", "data set", "loader", "requests sent", "", "checksums"].contains(&name) =>
+        {
             format!("{name}{}", value.replace_all(values, " #"))
         }
         _ => line.trim_end().to_owned(),
@@ -28,11 +32,33 @@ fn load_measures_both_loaders() {
     }
     sandbox.file("list", "set/1\nset/2\n");
     let batches = sandbox.output(&["load", "set", "--epochs", "2", "--batch-size", "4"]);
-    assert_snapshot!(masked(&text(&batches.stdout)), @r"
-    ");
+    assert_snapshot!(masked(&text(&batches.stdout)), @r#"
+                               epoch 0       epoch 1           all
+    samples                         10            10            20
+    data                       9.8 KiB       9.8 KiB      19.5 KiB
+    samples/s # # #
+    MB/s # # #
+    time to first batch # # #
+    waited for data # # #
+    latency p50 # # #
+    latency p99 # # #
+    requests sent         none (local)  none (local)  none (local)
+    peak memory #
+    "#);
     let pool = sandbox.output(&["load", "set", "--pool"]);
-    assert_snapshot!(masked(&text(&pool.stdout)), @r"
-    ");
+    assert_snapshot!(masked(&text(&pool.stdout)), @r#"
+                               epoch 0
+    samples                         10
+    data                       9.8 KiB
+    samples/s #
+    MB/s #
+    time to first batch #
+    waited for data #
+    latency p50 #
+    latency p99 #
+    requests sent         none (local)
+    peak memory #
+    "#);
     let json = sandbox.output(&["load", "--json", "--epochs", "2", "--manifest", "list"]);
     let lines: Vec<serde_json::Value> =
         text(&json.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -55,8 +81,23 @@ fn a_sample_that_cannot_be_read_is_named_and_counted() {
 fn demo_on_files_leaves_nothing() {
     let sandbox = Sandbox::new();
     let output = sandbox.output(&["demo", "--size", "300KiB"]);
-    assert_snapshot!(masked(&sandbox.shown(&output)), @r"
-    ");
+    assert_snapshot!(masked(&sandbox.shown(&output)), @r#"
+    data set   32 objects, 300.0 KiB, from 4.0 KiB to 18.1 KiB each, in file:///DIR/tmp/s3dlio-demo-NAME/
+    loader     2 epochs in shuffled batches of 8, every checksum verified
+
+                               epoch 0       epoch 1           all
+    samples                         32            32            64
+    data                     300.0 KiB     300.0 KiB     600.0 KiB
+    samples/s # # #
+    MB/s # # #
+    time to first batch # # #
+    waited for data # # #
+    latency p50 # # #
+    latency p99 # # #
+    requests sent         none (local)  none (local)  none (local)
+    peak memory #
+    checksums                all right
+    "#);
     assert_eq!(std::fs::read_dir(sandbox.path("tmp")).unwrap().count(), 0);
 }
 

@@ -33,8 +33,41 @@ fn a_bucket_from_beginning_to_end() {
         "rb s3://bucket",
         "ls s3://",
     ];
-    assert_snapshot!(sandbox.session(&lines), @r"
-    ");
+    assert_snapshot!(sandbox.session(&lines), @r#"
+    $ s3dlio mb s3://bucket
+    $ s3dlio ls s3://
+    bucket/
+    $ s3dlio ls s3://bucket
+    $ s3dlio cp -r set s3://bucket/x/
+    ! copied 2 objects, 8 B
+    $ s3dlio ls s3://bucket/x
+    x/
+    $ s3dlio ls -r s3://bucket --uris
+    s3://bucket/x/a
+    s3://bucket/x/sub/b
+    $ s3dlio du s3://bucket/x s3://bucket/x/a
+               8         2 objects  s3://bucket/x
+               3          1 object  s3://bucket/x/a
+              11         3 objects  total
+    $ s3dlio cat s3://bucket/x/sub/b s3://bucket/x/a
+    threeone$ s3dlio cp s3://bucket/x/a s3://bucket
+    ! copied 1 object
+    $ s3dlio mv -r s3://bucket/x s3://bucket/y
+    ! moved 2 objects, 8 B
+    $ s3dlio cp -r s3://bucket/y back
+    ! copied 2 objects, 8 B
+    $ s3dlio ls -r s3://bucket
+    a
+    y/a
+    y/sub/b
+    $ s3dlio rb s3://bucket
+    ! s3dlio: delete bucket s3://bucket: precondition failed: the bucket is not empty (delete what the bucket holds first)
+    [1]
+    $ s3dlio rm -ry s3://bucket
+    ! removed 3 objects
+    $ s3dlio rb s3://bucket
+    $ s3dlio ls s3://
+    "#);
     assert_eq!(sandbox.files("back"), ["a", "sub/b"]);
 }
 
@@ -51,8 +84,27 @@ fn what_is_not_there_is_said() {
         "cp -r s3://bucket/none x",
         "load s3://bucket/none/",
     ];
-    assert_snapshot!(sandbox.session(&lines), @r"
-    ");
+    assert_snapshot!(sandbox.session(&lines), @r#"
+    $ s3dlio ls s3://bucket
+    $ s3dlio ls s3://bucket/none
+    ! s3dlio: list s3://bucket/none: not found: nothing begins with this
+    [4]
+    $ s3dlio ls s3://bucket/none/
+    ! s3dlio: list s3://bucket/none/: not found: nothing begins with this
+    [4]
+    $ s3dlio stat s3://bucket/none
+    ! s3dlio: stat s3://bucket/none: not found: Server returned non-2xx status code: 404 Not Found:
+    [4]
+    $ s3dlio rm -ry s3://bucket/none/
+    ! s3dlio: delete s3://bucket/none/: not found: nothing is below it
+    [4]
+    $ s3dlio cp -r s3://bucket/none x
+    ! s3dlio: get s3://bucket/none: not found: Server returned non-2xx status code: 404 Not Found: NoSuchKey
+    [4]
+    $ s3dlio load s3://bucket/none/
+    ! s3dlio: load s3://bucket/none/: not found: no object begins with this prefix (check the prefix: directory markers are no samples)
+    [4]
+    "#);
 }
 
 #[test]
@@ -72,7 +124,7 @@ fn the_first_page_is_shown_while_the_second_is_waited_for() {
     assert!(eventually(LIMIT, || proxy.log().count(|request| request.query.contains("continuation-token")) == 1));
     listing.signal("INT");
     let (code, said) = listing.end();
-    assert_eq!((code, said.as_str()), (Some(130), "s3dlio: interrupted: listed 1000 objects\n"));
+    assert_eq!((code, said.as_str()), (Some(130), "s3dlio: interrupted: listed 1000 names\n"));
 }
 
 #[test]
