@@ -169,7 +169,9 @@ impl RangeEngine {
         lease: Lease,
         cancel: &CancellationToken,
     ) -> Result<Fetched> {
-        or_cancelled(cancel, Operation::Get, &target.uri, self.read_object(target, size_hint, lease)).await
+        // Pinned here, so that a large future is not moved on its way down.
+        let read = std::pin::pin!(self.read_object(target, size_hint, lease));
+        or_cancelled(cancel, Operation::Get, &target.uri, read).await
     }
 
     async fn read_object(&self, target: &Target, size_hint: Option<u64>, mut lease: Lease) -> Result<Fetched> {

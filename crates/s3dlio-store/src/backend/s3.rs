@@ -23,7 +23,7 @@ use crate::transport::Transport;
 use crate::uri::{Location, Scheme};
 
 use endpoint::Endpoint;
-use signer::Signer;
+use signer::{Signer, SigningTransport};
 
 /// Opens the bucket of `location`; its key is of no account. Sends no request: whether the bucket is there, and which
 /// credentials are to be had, is found by the first operation.
@@ -83,6 +83,7 @@ pub async fn account(
 struct Service {
     settings: AwsSettings,
     endpoint: Endpoint,
+    signer: Arc<Signer>,
     sender: RequestSender,
 }
 
@@ -90,9 +91,9 @@ impl Service {
     async fn resolve(config: &UnifiedLoaderConfig, environment: &Environment, transport: &Transport) -> Result<Self> {
         let settings = AwsSettings::resolve(config, environment, transport.http_client()).await?;
         let endpoint = Endpoint::new(&settings, config.virtual_hosted_style)?;
-        let signer = Signer::new(settings.credentials.clone(), &settings.region, endpoint.is_tls());
-        let sender = RequestSender::new(transport.http_client(), Arc::new(signer));
-        Ok(Self { settings, endpoint, sender })
+        let signer = Arc::new(Signer::new(settings.credentials.clone(), &settings.region, endpoint.is_tls()));
+        let sender = RequestSender::new(transport.http_client(), signer.clone());
+        Ok(Self { settings, endpoint, signer, sender })
     }
 
     /// object_store's client of one bucket, on our transport.
@@ -103,7 +104,7 @@ impl Service {
         transport: &Transport,
         name: &str,
     ) -> Result<object_store::aws::AmazonS3> {
-        let mut builder = AmazonS3Builder::new()
+        AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(&self.settings.region)
             // With this set object_store takes the endpoint for the bucket's own address, whichever style it has.
@@ -112,15 +113,13 @@ impl Service {
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             // S3 has no condition on a copy; a multipart copy is completed on condition instead.
             .with_copy_if_not_exists(S3CopyIfNotExists::Multipart)
-            .with_unsigned_payload(signer::leaves_payload_unsigned(self.endpoint.is_tls()))
             .with_client_options(ClientOptions::new().with_allow_http(true))
-            .with_http_connector(transport.clone())
+            // What is sent is signed on the way, if there are credentials.
+            .with_skip_signature(true)
+            .with_http_connector(SigningTransport::new(transport.http_client(), self.signer.clone()))
             // The transport retries; twice would multiply.
-            .with_retry(RetryConfig { max_retries: 0, ..Default::default() });
-        builder = match &self.settings.credentials {
-            Some(credentials) => builder.with_credentials(credentials.clone()),
-            None => builder.with_skip_signature(true),
-        };
-        builder.build().map_err(|error| Error::new(ErrorKind::Config, Operation::Open, name).with_source(error))
+            .with_retry(RetryConfig { max_retries: 0, ..Default::default() })
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Config, Operation::Open, name).with_source(error))
     }
 }

@@ -31,7 +31,8 @@ use crate::error::ErrorKind;
 /// A connection with at most one exchange in flight.
 pub(super) struct Connection {
     sender: http1::SendRequest<UploadBody>,
-    driver: http1::Connection<Io, UploadBody>,
+    /// Boxed: a connection moves between pool, exchange and body with every request.
+    driver: Box<http1::Connection<Io, UploadBody>>,
     closed: bool,
     /// Whether an exchange has been completed on it before.
     reused: bool,
@@ -49,7 +50,7 @@ impl Connection {
         counters.connections_open.fetch_add(1, Ordering::Relaxed);
         Ok(Self {
             sender,
-            driver,
+            driver: Box::new(driver),
             closed: false,
             reused: false,
             rested: Instant::now(),

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_body_in_pieces_has_the_digest_of_the_whole() {
-        let payload = PutPayload::from_iter(["ab", "", "c"].map(bytes::Bytes::from_static));
+        let payload = PutPayload::from_iter(["ab", "", "c"].map(bytes::Bytes::from));
         let request = HttpRequest::new(payload.into());
         assert_eq!(digest_of(&request).as_ref(), digest::digest(&digest::SHA256, b"abc").as_ref());
         let empty = HttpRequest::new(HttpRequestBody::empty());
