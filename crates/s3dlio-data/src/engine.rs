@@ -194,12 +194,9 @@ impl Queue {
         let location = self.plan.dataset.location(index);
         let options = FetchOptions { size_hint, lease: Some(lease) };
         let fetched = self.plan.client.fetch(&location, options).await;
-        let outcome = fetched.map(|fetched| {
-            let mut lease = fetched.lease;
-            // It waits for its consumer from now on, and must not hold up reads that began later.
-            lease.complete();
-            (Sample { index, location, data: fetched.data, e_tag: fetched.e_tag }, lease)
-        });
+        // Its lease is complete: it waits for the consumer now, and holds up no read that began later.
+        let outcome = fetched
+            .map(|fetched| (Sample { index, location, data: fetched.data, e_tag: fetched.e_tag }, fetched.lease));
         let size = outcome.as_ref().map_or(0, |(sample, _)| sample.data.len() as u64);
         if size != bytes {
             let mut turns = self.turns.lock();

@@ -1,16 +1,12 @@
 //! Memory: what is begun and not handed out fits into the client's byte budget, and nothing ever waits for ever.
 
-use std::time::Duration;
-
 use s3dlio_data::{AsyncPoolDataLoader, DataLoader, Dataset};
 use s3dlio_store::Config;
 use s3dlio_store::config::ConfigBuilder;
 use s3dlio_testkit::counting::Call;
 use s3dlio_testkit::process::eventually_async;
 
-use crate::support::{Bench, MIB, samples};
-
-const HANG: Duration = Duration::from_secs(20);
+use crate::support::{Bench, HANG, MIB, samples};
 
 /// The smallest budget that the other defaults allow: one part of an upload, one range.
 const BUDGET: u64 = 8 * MIB as u64;

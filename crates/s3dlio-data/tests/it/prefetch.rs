@@ -1,15 +1,10 @@
 //! How far and how wide a loader reads ahead.
 
-use std::time::Duration;
-
 use s3dlio_data::{AsyncPoolDataLoader, DataLoader};
 use s3dlio_testkit::counting::{Call, Fault, Gate};
 use s3dlio_testkit::process::eventually_async;
 
-use crate::support::{Bench, indices, samples};
-
-/// Only a test that fails waits this long.
-const HANG: Duration = Duration::from_secs(20);
+use crate::support::{Bench, HANG, indices, samples};
 
 #[tokio::test]
 async fn nothing_is_read_before_the_first_batch_is_asked_for() {

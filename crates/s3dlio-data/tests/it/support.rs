@@ -1,6 +1,7 @@
 //! Stores with known content, and loaders over them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::memory::InMemory;
@@ -11,6 +12,10 @@ use s3dlio_store::config::ConfigBuilder;
 use s3dlio_store::{Client, Config, Result};
 use s3dlio_testkit::counting::{Counters, CountingStore};
 use s3dlio_testkit::data;
+use tokio::time::timeout;
+
+/// Only a test that fails waits this long.
+pub(crate) const HANG: Duration = Duration::from_secs(20);
 
 pub(crate) const KIB: usize = 1024;
 pub(crate) const MIB: usize = 1024 * KIB;
@@ -58,7 +63,7 @@ pub(crate) fn content(index: usize, size: usize) -> Bytes {
 /// What each batch holds, as indices into the data set.
 pub(crate) async fn indices(mut epoch: Epoch) -> Vec<Vec<usize>> {
     let mut batches = Vec::new();
-    while let Some(batch) = epoch.next().await {
+    while let Some(batch) = timeout(HANG, epoch.next()).await.expect("the epoch hangs") {
         batches.push(of_batch(&batch.unwrap()));
     }
     batches
@@ -71,7 +76,7 @@ pub(crate) fn of_batch(batch: &Batch) -> Vec<usize> {
 /// Every sample of an epoch, in the order of arrival.
 pub(crate) async fn samples(mut epoch: PoolEpoch) -> Vec<Result<Sample>> {
     let mut all = Vec::new();
-    while let Some(sample) = epoch.next().await {
+    while let Some(sample) = timeout(HANG, epoch.next()).await.expect("the epoch hangs") {
         all.push(sample);
     }
     all
