@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::process::{self, Sample};
-use crate::{direct, floor, ours};
+use crate::{direct, floor, ours, split};
 
 /// The core of the measuring process; the server has the other.
 const CLIENT_CORE: usize = 0;
@@ -28,6 +28,8 @@ pub(crate) enum Job {
     OursLarge { large: Large, runtime: Runtime },
     /// Objects in bounded memory.
     Memory { endpoint: SocketAddr, budget: u64, read: MemoryRead },
+    /// Objects one after the other, whole or in ranges.
+    Split { endpoint: Option<SocketAddr>, uris: Vec<String>, split: bool },
     /// One file past the page cache, as a stream.
     Direct { file: PathBuf, block_size: u64, queue_depth: usize },
 }
@@ -93,6 +95,7 @@ pub(crate) fn run(job: Job) -> Result<Sample> {
         Job::OursSmall { small, runtime, hint } => ours::small(&small, runtime, hint),
         Job::OursLarge { large, runtime } => ours::large(&large, runtime),
         Job::Memory { endpoint, budget, read } => ours::memory(endpoint, budget, read),
+        Job::Split { endpoint, uris, split: splits } => split::run(endpoint, &uris, splits),
         Job::Direct { file, block_size, queue_depth } => direct::ours(&file, block_size, queue_depth),
     }
 }

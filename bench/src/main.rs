@@ -12,6 +12,7 @@ mod nginx;
 mod ours;
 mod process;
 mod report;
+mod split;
 
 use std::path::PathBuf;
 
@@ -56,6 +57,8 @@ enum What {
     Memory,
     /// `direct://`, beside fio.
     Direct,
+    /// Large objects whole and in ranges, from each kind of storage.
+    Split,
     /// All of these.
     All,
     /// nginx and its files alone, until Ctrl-C: for a profiler. Prints a job for `measure` per line.
@@ -85,16 +88,14 @@ fn main() -> Result<()> {
 
 async fn run(arguments: &Arguments) -> Result<()> {
     let rounds = arguments.rounds;
-    let (wire, memory, disk) = match arguments.what {
-        What::Wire => (true, false, false),
-        What::Memory => (false, true, false),
-        What::Direct => (false, false, true),
-        What::All => (true, true, true),
-        What::Serve | What::Measure { .. } => (false, false, false),
-    };
+    let all = matches!(arguments.what, What::All);
+    let wire = all || matches!(arguments.what, What::Wire);
+    let memory = all || matches!(arguments.what, What::Memory);
+    let split = all || matches!(arguments.what, What::Split);
+    let disk = all || matches!(arguments.what, What::Direct);
     let mut versions = Vec::new();
     let mut rows = Vec::new();
-    if wire || memory || matches!(arguments.what, What::Serve) {
+    if wire || memory || split || matches!(arguments.what, What::Serve) {
         eprintln!("writing 2.1 GiB below /dev/shm");
         let data = DataSet::create()?;
         let server = Nginx::start(data.root()).await?;
@@ -107,6 +108,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
         }
         if memory {
             rows.extend(measure_memory(&server).await?);
+        }
+        if split {
+            rows.extend(split::rows(&server, &data, &arguments.disk, rounds).await?);
         }
     }
     if disk {

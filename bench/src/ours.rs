@@ -24,7 +24,7 @@ const WARM_UP: u64 = 2000;
 pub(crate) fn small(small: &Small, runtime: Runtime, hint: bool) -> Result<Sample> {
     let keys: Arc<Vec<String>> = Arc::new((0..small.objects).map(|index| uri(&small_key(index))).collect());
     start(runtime)?.block_on(async {
-        let client = client(small.endpoint, None)?;
+        let client = client(Some(small.endpoint), &[])?;
         let read = async |requests: u64| {
             let next = Arc::new(AtomicU64::new(0));
             let mut tasks = JoinSet::new();
@@ -66,7 +66,7 @@ pub(crate) fn small(small: &Small, runtime: Runtime, hint: bool) -> Result<Sampl
 pub(crate) fn large(large: &Large, runtime: Runtime) -> Result<Sample> {
     let keys: Arc<Vec<String>> = Arc::new((0..large.objects).map(|index| uri(&large_key(index))).collect());
     start(runtime)?.block_on(async {
-        let client = client(large.endpoint, None)?;
+        let client = client(Some(large.endpoint), &[])?;
         let read = async |objects: u64| {
             let next = Arc::new(AtomicU64::new(0));
             let mut tasks = JoinSet::new();
@@ -99,7 +99,7 @@ pub(crate) fn large(large: &Large, runtime: Runtime) -> Result<Sample> {
 /// Reads in a bounded amount of memory.
 pub(crate) fn memory(endpoint: SocketAddr, budget: u64, read: MemoryRead) -> Result<Sample> {
     start(Runtime::CurrentThread)?.block_on(async {
-        let client = client(endpoint, Some(budget))?;
+        let client = client(Some(endpoint), &[("memory_budget", budget.to_string())])?;
         let meter = Meter::start();
         let (operations, bytes) = match read {
             MemoryRead::Stream { key } => {
@@ -136,15 +136,16 @@ async fn load(client: &Client, keys: &[String], size: u64, at_once: usize) -> Re
     }
 }
 
-fn client(endpoint: SocketAddr, budget: Option<u64>) -> Result<Client> {
+/// A client with its defaults, but for `settings`; of S3 at `endpoint`, if there is one.
+pub(crate) fn client(endpoint: Option<SocketAddr>, settings: &[(&str, String)]) -> Result<Client> {
     let environment =
         Environment::from_iter([("AWS_ACCESS_KEY_ID", ACCESS_KEY), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)]);
-    let mut config = Config::builder()
-        .environment(environment)
-        .set("endpoint_url", format!("http://{endpoint}"))
-        .set("region", REGION);
-    if let Some(budget) = budget {
-        config = config.set("memory_budget", budget);
+    let mut config = Config::builder().environment(environment).set("region", REGION);
+    if let Some(endpoint) = endpoint {
+        config = config.set("endpoint_url", format!("http://{endpoint}"));
+    }
+    for (key, value) in settings {
+        config = config.set(*key, value);
     }
     Ok(Client::new(config.build()?))
 }

@@ -49,6 +49,8 @@ pub(crate) enum Bar {
     TimesAtLeast(f64),
     /// At most this.
     AtMost(f64),
+    /// Nothing: for information.
+    None,
 }
 
 /// One line.
@@ -110,6 +112,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
             Bar::TimesAtMost(bar) => format!("<= {bar:.1}x"),
             Bar::TimesAtLeast(bar) => format!(">= {bar:.1}x"),
             Bar::AtMost(bar) => format!("<= {}", number(bar)),
+            Bar::None => String::new(),
         };
         let ratio = figures.ratio.map(|ratio| format!("{ratio:.2}x")).unwrap_or_default();
         let reached = match figures.reached {
