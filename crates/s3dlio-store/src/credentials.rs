@@ -10,7 +10,7 @@
 //! 6. the EC2 instance's metadata service, by IMDSv2.
 //!
 //! 3 to 6 are the work of aws-config, which is given our snapshot of the environment and our transport, and is asked by
-//! the first request, never when a store is opened. [`cache`] keeps what it found and renews it before it
+//! the first request, never when a store is opened. `cache` keeps what it found and renews it before it
 //! expires, once for all that wait.
 
 mod cache;

@@ -2,7 +2,7 @@
 //!
 //! Objects go through object_store's client, listings through [`S3Listing`], and what neither has a call for (buckets)
 //! through signed requests of our own. All of them share the transport, the credentials ([`AwsSettings`]) and the
-//! address of the bucket, which [`endpoint`] alone works out.
+//! address of the bucket, which `endpoint` alone works out.
 
 mod buckets;
 mod endpoint;

@@ -389,3 +389,16 @@ async fn many_requests_at_once_ask_for_credentials_once() {
     futures::future::try_join_all(listings).await.unwrap();
     assert_eq!(service.take().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_metadata_service_that_never_answers_is_given_up_soon() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let home = Home::new()
+        .set("AWS_EC2_METADATA_DISABLED", "false")
+        .set("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{}", silent.local_addr().unwrap()));
+    // The paused clock goes on by itself, by what is waited for.
+    let start = tokio::time::Instant::now();
+    let error = home.list().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
+    assert!(start.elapsed() <= std::time::Duration::from_secs(3), "{:?}", start.elapsed());
+}
