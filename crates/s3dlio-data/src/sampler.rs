@@ -80,7 +80,8 @@ impl Sampler {
         self.own.div_ceil(self.batch_size)
     }
 
-    /// The order of an epoch. Shuffling ten million samples takes about a tenth of a second and 40 MB.
+    /// The order of an epoch. Shuffling ten million samples takes some tenths of a second, in the
+    /// calling thread, and 40 MB.
     pub fn order(&self, epoch: u64) -> Order {
         let (first, step) = (self.rank, self.world_size);
         let shuffled = self.shuffle.then(|| {

@@ -3,7 +3,7 @@
 use s3dlio_data::{AsyncPoolDataLoader, DataLoader, Dataset};
 use s3dlio_store::Config;
 use s3dlio_store::config::ConfigBuilder;
-use s3dlio_testkit::counting::Call;
+use s3dlio_testkit::counting::{Call, Fault, Gate};
 use s3dlio_testkit::process::eventually_async;
 
 use crate::support::{Bench, HANG, MIB, samples};
@@ -115,4 +115,20 @@ async fn sizes_that_are_not_known_are_learned_and_counted() {
     assert!(bench.client.budget().peak() <= BUDGET, "{}", bench.client.budget().peak());
     assert!(bench.counters().peak_requests_in_flight() <= 2);
     assert_eq!((bench.counters().count(Call::Get), bench.counters().count(Call::Head)), (40, 0));
+}
+
+#[tokio::test]
+async fn room_that_a_large_object_leaves_is_used_by_several_small_ones_at_once() {
+    let bench = Bench::with(small_budget(), [8 * MIB].into_iter().chain([MIB; 8])).await;
+    let gate = Gate::closed();
+    bench.store.inject(Fault::on(Call::Get).after(1).hold(&gate));
+    let loader = DataLoader::builder(&bench.client, &bench.dataset).batch_size(1).prefetch_depth(20).build().unwrap();
+    let mut epoch = loader.epoch(0);
+    assert_eq!(epoch.next().await.unwrap().unwrap().size(), BUDGET);
+    tokio::time::timeout(HANG, gate.wait_for(8)).await.expect("all eight are begun");
+    gate.open();
+    for _ in 0..8 {
+        epoch.next().await.unwrap().unwrap();
+    }
+    assert_eq!(bench.client.budget().peak(), BUDGET);
 }
