@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, FromArgMatches, Parser, Subcommand};
-use s3dlio_store::{Config, Environment, Location, Scheme};
+use s3dlio::{Config, Environment, Location, Scheme};
 
 use crate::failure::{self, Exit};
 use crate::filter::Filter;
@@ -329,7 +329,7 @@ impl Invocation {
     ///
     /// # Errors
     /// As `ConfigBuilder::build`.
-    pub(crate) fn configuration(&self) -> s3dlio_store::error::Result<Config> {
+    pub(crate) fn configuration(&self) -> s3dlio::error::Result<Config> {
         let mut builder = Config::builder().environment(Environment::capture());
         if let Some(file) = &self.config {
             builder = builder.file(file);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as ClapKind;
-use s3dlio_store::{Error, ErrorKind, Operation};
+use s3dlio::{Error, ErrorKind, Operation};
 
 /// How the process ends. The numbers are documented in `--help` and in docs/cli.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use s3dlio_store::CancellationToken;
+use s3dlio::CancellationToken;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Exit;

@@ -1,4 +1,4 @@
-//! The `s3dlio` command: glue between the [library](s3dlio_store) and a terminal.
+//! The `s3dlio` command: glue between the [library](s3dlio) and a terminal.
 //!
 //! `arguments` says what can be written on the command line; each command is one file of `command`, which gets a
 //! [`Session`](session::Session): the client, standard output, and what is counted and reported. Whatever ends a
@@ -19,7 +19,7 @@ mod session;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use s3dlio_store::{CancellationToken, Client, Config};
+use s3dlio::{CancellationToken, Client, Config};
 
 use arguments::{Command, Invocation};
 use failure::Exit;

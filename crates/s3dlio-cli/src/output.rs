@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use s3dlio_store::{CancellationToken, Error, Operation};
+use s3dlio::{CancellationToken, Error, Operation};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use s3dlio_store::error::Result;
-use s3dlio_store::{CancellationToken, Client, Error, ErrorKind};
+use s3dlio::error::Result;
+use s3dlio::{CancellationToken, Client, Error, ErrorKind};
 
 use crate::failure::{Exit, NobodyReads, exit_of, exit_of_store, one_line};
 use crate::output::{Output, count, human_size};

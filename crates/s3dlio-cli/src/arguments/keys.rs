@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use clap::{Arg, ArgMatches};
-use s3dlio_store::{Config, Key};
+use s3dlio::{Config, Key};
 
 /// Every key with its flag, without the dashes.
 static KEYS: LazyLock<Vec<(&'static Key, String)>> =

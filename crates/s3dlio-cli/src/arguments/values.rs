@@ -1,6 +1,6 @@
 //! Values of arguments.
 
-use s3dlio_store::{Error, Key, Location, Scheme, UnifiedLoaderConfig};
+use s3dlio::{Error, Key, Location, Scheme, UnifiedLoaderConfig};
 
 /// Bytes of an object, as a command line says them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `cat`: objects to standard output, in constant memory.
 
 use futures::StreamExt;
-use s3dlio_store::{Client, Location};
+use s3dlio::{Client, Location};
 
 use crate::arguments::{ByteRange, Cat};
 use crate::failure::Exit;

@@ -1,7 +1,7 @@
 //! `config`: shows the configuration.
 
-use s3dlio_store::config::Setting;
-use s3dlio_store::{Config, Scheme, Source};
+use s3dlio::config::Setting;
+use s3dlio::{Config, Scheme, Source};
 use serde::Serialize;
 
 use crate::arguments::{ConfigArguments, ConfigCommand, ConfigShow};

@@ -1,7 +1,7 @@
 //! `cp`: objects from any store to any other.
 
 use futures::{StreamExt, stream};
-use s3dlio_store::{CopyOptions, Location, Operation};
+use s3dlio::{CopyOptions, Location, Operation};
 
 use super::target;
 use crate::arguments::Cp;

@@ -6,8 +6,7 @@ mod made;
 use std::collections::HashMap;
 
 use anyhow::bail;
-use s3dlio_data::{DataLoader, Dataset, Sample};
-use s3dlio_store::{Config, Location, Scheme, Source};
+use s3dlio::{Config, DataLoader, Dataset, Location, Sample, Scheme, Source};
 
 use super::epochs::{Epochs, Loader};
 use super::report;
@@ -62,8 +61,7 @@ async fn stream(arguments: &Demo, place: &Location, session: &Session) -> anyhow
 
     let client = &session.client;
     let listed = session.cancellation().run_until_cancelled(Dataset::from_prefix(client, place)).await;
-    let dataset =
-        listed.ok_or_else(|| s3dlio_store::Error::cancelled(s3dlio_store::Operation::Load, place.to_string()))??;
+    let dataset = listed.ok_or_else(|| s3dlio::Error::cancelled(s3dlio::Operation::Load, place.to_string()))??;
     let batch_size = batch_size(client.config(), place.scheme());
     let loader = DataLoader::builder(client, &dataset).shuffle(true).batch_size(batch_size).build()?;
     output.line(format_args!(

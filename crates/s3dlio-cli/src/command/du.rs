@@ -1,7 +1,7 @@
 //! `du`: how many objects and bytes are below prefixes.
 
 use futures::TryStreamExt;
-use s3dlio_store::Location;
+use s3dlio::Location;
 use serde::Serialize;
 
 use super::target;
@@ -40,7 +40,7 @@ pub(super) async fn run(arguments: &Du, session: &Session) -> anyhow::Result<Exi
     Ok(session.outcome())
 }
 
-async fn measure(uri: &Location, arguments: &Du, session: &Session) -> s3dlio_store::error::Result<Usage> {
+async fn measure(uri: &Location, arguments: &Du, session: &Session) -> s3dlio::error::Result<Usage> {
     let mut usage = Usage { uri: uri.to_string(), ..Usage::default() };
     let mut count = |size: u64| {
         usage.objects += 1;

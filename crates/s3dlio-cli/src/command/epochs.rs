@@ -1,7 +1,6 @@
 //! Epochs run over a loader, one after the other, with what each did.
 
-use s3dlio_data::{AsyncPoolDataLoader, DataLoader, EpochStatistics, Sample};
-use s3dlio_store::{Error, ErrorKind};
+use s3dlio::{AsyncPoolDataLoader, DataLoader, EpochStatistics, Error, ErrorKind, Sample};
 
 use crate::session::Session;
 

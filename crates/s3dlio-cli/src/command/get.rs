@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use s3dlio_store::Location;
+use s3dlio::Location;
 
 use super::{cat, cp};
 use crate::arguments::{Cp, Get};

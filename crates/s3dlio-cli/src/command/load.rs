@@ -1,7 +1,6 @@
 //! `load`: epochs over a data set, measured.
 
-use s3dlio_data::{AsyncPoolDataLoader, DataLoader, Dataset};
-use s3dlio_store::Client;
+use s3dlio::{AsyncPoolDataLoader, Client, DataLoader, Dataset};
 
 use super::epochs::{Epochs, Loader};
 use super::report;
@@ -42,6 +41,6 @@ async fn dataset(arguments: &Load, client: &Client, session: &Session) -> anyhow
             false => Dataset::from_prefix(client, &arguments.uri).await,
         }
     };
-    let cancelled = || s3dlio_store::Error::cancelled(s3dlio_store::Operation::Load, arguments.uri.to_string());
+    let cancelled = || s3dlio::Error::cancelled(s3dlio::Operation::Load, arguments.uri.to_string());
     Ok(session.cancellation().run_until_cancelled(listed).await.ok_or_else(cancelled)??)
 }

@@ -1,7 +1,7 @@
 //! `ls`: objects and prefixes, or buckets.
 
 use futures::StreamExt;
-use s3dlio_store::{BucketEntry, Error, ErrorKind, ListOptions, ListPage, Location, ObjectEntry, Operation};
+use s3dlio::{BucketEntry, Error, ErrorKind, ListOptions, ListPage, Location, ObjectEntry, Operation};
 use serde::Serialize;
 
 use super::target;

@@ -1,7 +1,7 @@
 //! `mv`: objects from any store to any other, each removed at its source once its target is complete.
 
 use futures::StreamExt;
-use s3dlio_store::{CopyOptions, Location, Operation};
+use s3dlio::{CopyOptions, Location, Operation};
 
 use super::target;
 use crate::arguments::Cp;

@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
-use s3dlio_store::{Error, Location, Operation, PutMode, PutOptions};
+use s3dlio::{Error, Location, Operation, PutMode, PutOptions};
 
 use super::{get, target};
 use crate::arguments::Put;

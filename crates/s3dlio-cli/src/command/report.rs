@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use s3dlio_data::EpochStatistics;
+use s3dlio::EpochStatistics;
 use serde::Serialize;
 
 use super::epochs::Done;
@@ -47,10 +47,13 @@ pub(super) fn line(done: &Done) -> Line {
     }
 }
 
+/// One column of the table: its name, and what it is about.
+type Column = (String, EpochStatistics, Option<u64>);
+
 /// Prints a column per epoch, and one for all.
 pub(super) fn print(done: &[Done], output: &mut Output) {
     const WIDTH: usize = 14;
-    let mut columns: Vec<(String, EpochStatistics, Option<u64>)> =
+    let mut columns: Vec<Column> =
         done.iter().map(|done| (format!("epoch {}", done.number), done.statistics.clone(), done.requests)).collect();
     if let [(_, first, _), rest @ ..] = columns.as_slice()
         && !rest.is_empty()
@@ -59,7 +62,7 @@ pub(super) fn print(done: &[Done], output: &mut Output) {
         rest.iter().for_each(|(_, statistics, _)| all.merge(statistics));
         columns.push(("all".into(), all, done.iter().map(|done| done.requests).sum()));
     }
-    let mut row = |name: &str, value: &dyn Fn(&(String, EpochStatistics, Option<u64>)) -> String| {
+    let mut row = |name: &str, value: &dyn Fn(&Column) -> String| {
         let values: String = columns.iter().map(|column| format!("{:>WIDTH$}", value(column))).collect();
         output.line(format_args!("{name:<20}{values}"));
     };

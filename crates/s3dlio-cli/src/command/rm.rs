@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 
 use futures::{StreamExt, future, stream};
-use s3dlio_store::client::DeleteResult;
-use s3dlio_store::{Location, Operation};
+use s3dlio::client::DeleteResult;
+use s3dlio::{Location, Operation};
 
 use super::target;
 use crate::arguments::Rm;

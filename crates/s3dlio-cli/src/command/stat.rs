@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use s3dlio_store::ObjectInfo;
+use s3dlio::ObjectInfo;
 use serde::Serialize;
 
 use crate::arguments::Stat;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use s3dlio_store::error::Result;
-use s3dlio_store::{Client, Error, ErrorKind, Location, ObjectEntry, Operation};
+use s3dlio::error::Result;
+use s3dlio::{Client, Error, ErrorKind, Location, ObjectEntry, Operation};
 
 use crate::failure::Usage;
 use crate::filter::Filter;

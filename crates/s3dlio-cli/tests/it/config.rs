@@ -38,7 +38,7 @@ fn config_show_says_where_each_value_comes_from() {
     let output = sandbox.output(&["config", "show", "--scheme", "direct", "--json"]);
     let lines: Vec<serde_json::Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), s3dlio_store::Config::keys().count());
+    assert_eq!(lines.len(), s3dlio::Config::keys().count());
     let threshold = lines.iter().find(|line| line["key"] == "range_split_threshold").unwrap();
     assert_eq!((&threshold["value"], &threshold["source"]), (&"16MiB".into(), &"preset".into()));
     assert_eq!(threshold["schemes"], serde_json::json!(["direct"]));
@@ -49,7 +49,7 @@ fn every_key_is_a_flag_of_every_command() {
     let sandbox = Sandbox::new();
     let help = text(&sandbox.output(&["help", "config"]).stdout);
     let short = text(&sandbox.output(&["ls", "--help"]).stdout);
-    for key in s3dlio_store::Config::keys() {
+    for key in s3dlio::Config::keys() {
         let (name, flag) = (key.name(), key.flag());
         assert!(help.contains(&format!("\n  {flag}")), "{flag} is not in the help");
         assert!(!short.contains(&format!("{flag} ")), "{flag} drowns the help");

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use s3dlio_store::constants::{KIB, MIB};
-use s3dlio_store::{CancellationToken, Client, Location};
+use s3dlio::constants::{KIB, MIB};
+use s3dlio::{CancellationToken, Client, Location};
 use tempfile::TempDir;
 
 use super::Expected;
