@@ -187,7 +187,7 @@ impl RangeEngine {
             Err(error) => return Err(error),
         };
         let (size, e_tag) = (first.meta.size, first.meta.e_tag.clone());
-        settle_size(&mut lease, size).await;
+        let permit = settle_size(&mut lease, size, permit, &target.limiter).await;
         let data = self.assemble(target, first, permit, 0..size).await?;
         Ok(Fetched { data, e_tag, lease })
     }
@@ -331,7 +331,7 @@ impl RangeEngine {
             Some(requested) => requested.start..requested.end.min(first.meta.size),
             None => first.range.clone(),
         };
-        settle_size(&mut lease, whole.end - whole.start).await;
+        let permit = settle_size(&mut lease, whole.end - whole.start, permit, &target.limiter).await;
         self.assemble(target, first, permit, whole).await
     }
 
@@ -428,10 +428,17 @@ fn length_of(target: &Target, size: u64) -> Result<usize> {
     })
 }
 
-/// Makes a lease hold what turned out to be needed.
-async fn settle_size(lease: &mut Lease, size: u64) {
-    lease.grow(size.saturating_sub(lease.bytes())).await;
-    lease.shrink_to(size);
+/// Makes a lease hold what turned out to be needed. The request's place is given up while the read waits for bytes: the
+/// read that they depend on may need it.
+async fn settle_size(lease: &mut Lease, size: u64, permit: RequestPermit, limiter: &RequestLimiter) -> RequestPermit {
+    let missing = size.saturating_sub(lease.bytes());
+    if lease.try_grow(missing) {
+        lease.shrink_to(size);
+        return permit;
+    }
+    drop(permit);
+    lease.grow(missing).await;
+    limiter.acquire().await
 }
 
 #[cfg(test)]

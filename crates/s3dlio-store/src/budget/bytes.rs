@@ -86,7 +86,7 @@ impl State {
 
     /// Whether a lease may grow now.
     fn admits(&self, number: u64, amount: u64) -> bool {
-        let fits = self.used + amount <= self.capacity;
+        let fits = amount <= self.capacity.saturating_sub(self.used);
         let first = self.waiting == 0 || self.oldest_waiting().is_none_or(|(oldest, _)| number <= oldest);
         (fits && first) || self.oldest_incomplete() == Some(number)
     }
@@ -118,6 +118,16 @@ impl Lease {
         if amount > 0 {
             Grow { lease: self, amount, queued: false }.await;
         }
+    }
+
+    /// Whether the lease holds `amount` more bytes now; if not, [`Lease::grow`] waits for them.
+    pub fn try_grow(&mut self, amount: u64) -> bool {
+        let mut state = self.budget.0.lock();
+        let admitted = amount == 0 || state.admits(self.number, amount);
+        if admitted {
+            state.grant(self.number, amount);
+        }
+        admitted
     }
 
     /// Gives back what the lease holds above `bytes`.

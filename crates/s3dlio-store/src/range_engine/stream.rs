@@ -170,7 +170,16 @@ impl Ahead {
         };
         let uri = self.target.uri.clone();
         self.fetching.push_back(AbortOnDropHandle::new(tokio::spawn(async move {
-            settle_size(&mut lease, length as u64).await;
+            let answer = match answer {
+                Some((answer, permit)) => {
+                    let limiter = task.target.limiter.clone();
+                    Some((answer, settle_size(&mut lease, length as u64, permit, &limiter).await))
+                }
+                None => {
+                    lease.grow(length as u64).await;
+                    None
+                }
+            };
             drop(task.run(answer).await?);
             lease.complete();
             let bytes = assembly.freeze().map_err(|missing| {

@@ -6,4 +6,5 @@ mod engine;
 mod faults;
 mod gcs;
 mod http;
+mod pressure;
 mod s3;
