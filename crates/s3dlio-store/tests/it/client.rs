@@ -198,7 +198,8 @@ impl Place {
     async fn listed_base(&self) -> String {
         let first = self.client.list_objects(&self.base).unwrap().next().await.unwrap().unwrap().0;
         let key = first.key();
-        key[..key.find("l/").unwrap()].to_owned()
+        // From the end: the name of a temporary directory may end in an l.
+        key[..key.rfind("l/").unwrap()].to_owned()
     }
 
     async fn copies_and_renames(&self) {
