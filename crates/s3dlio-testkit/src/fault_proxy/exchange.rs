@@ -156,6 +156,7 @@ async fn forward_answer_body(
         _ => None,
     };
     let mut position = 0;
+    let mut due = tokio::time::Instant::now();
     loop {
         if let Some((bytes, cut)) = limit
             && position >= bytes
@@ -174,7 +175,7 @@ async fn forward_answer_body(
         }
         let length = piece.len() as u64;
         let piece = flip(piece, position, &flips);
-        send_paced(client, piece, chunked, effects).await?;
+        send_paced(client, piece, chunked, effects, &mut due).await?;
         position += length;
     }
     if chunked {
@@ -183,11 +184,20 @@ async fn forward_answer_body(
     Ok(None)
 }
 
-async fn send_paced(client: &mut Wire, mut piece: Bytes, chunked: bool, effects: &Effects) -> Result<()> {
+/// Sends a piece of a body when it is due. The time that a piece takes is counted from when the one before it was due, so
+/// that timers that are late do not add up.
+async fn send_paced(
+    client: &mut Wire,
+    mut piece: Bytes,
+    chunked: bool,
+    effects: &Effects,
+    due: &mut tokio::time::Instant,
+) -> Result<()> {
     let Some(rate) = effects.bytes_per_second else { return client.write(&framed(&piece, chunked)).await };
     while !piece.is_empty() {
         let part = piece.split_to(piece.len().min(PACED_PIECE));
-        tokio::time::sleep(Duration::from_secs_f64(part.len() as f64 / rate as f64)).await;
+        *due += Duration::from_secs_f64(part.len() as f64 / rate as f64);
+        tokio::time::sleep_until(*due).await;
         client.write(&framed(&part, chunked)).await?;
     }
     Ok(())
