@@ -6,7 +6,7 @@
 //! and when the last of those is dropped the memory goes back to its pool.
 #![allow(unsafe_code)] // raw allocation, and writes to disjoint parts of it
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,19 +39,21 @@ impl BufferPool {
         Self(Arc::new(Shelf { capacity, kept: Mutex::default() }))
     }
 
-    /// A buffer of `length` bytes, whose content is undefined until it is written.
-    pub fn take(&self, length: usize) -> Buffer {
-        let size = size_class(length);
-        let reused = self.0.take(size);
-        let allocation = reused.unwrap_or_else(|| Allocation::new(size));
-        Buffer {
+    /// A buffer of `length` bytes, whose content is undefined until it is written; `None` if there is no memory for it.
+    pub fn take(&self, length: usize) -> Option<Buffer> {
+        let layout = layout_of(length)?;
+        let allocation = match self.0.take(layout.size()) {
+            Some(reused) => reused,
+            None => Allocation::new(layout)?,
+        };
+        Some(Buffer {
             shared: Arc::new(Shared {
                 allocation: Some(allocation),
                 filled: AtomicUsize::new(0),
                 shelf: self.0.clone(),
             }),
             length,
-        }
+        })
     }
 
     /// Bytes that are kept for reuse now.
@@ -89,10 +91,11 @@ impl Shelf {
 }
 
 /// Sizes are rounded up to an eighth of the next power of two, so that objects of similar size share allocations at
-/// the price of a quarter at most.
-fn size_class(length: usize) -> usize {
-    let step = (length.max(1).next_power_of_two() / 8).max(PAGE_SIZE);
-    length.max(1).div_ceil(step) * step
+/// the price of a quarter at most. `None` for more than an address space holds.
+fn layout_of(length: usize) -> Option<Layout> {
+    let step = (length.max(1).checked_next_power_of_two()? / 8).max(PAGE_SIZE);
+    let size = length.max(1).div_ceil(step).checked_mul(step)?;
+    Layout::from_size_align(size, PAGE_SIZE).ok()
 }
 
 #[derive(Debug)]
@@ -107,12 +110,11 @@ unsafe impl Send for Allocation {}
 unsafe impl Sync for Allocation {}
 
 impl Allocation {
-    fn new(size: usize) -> Self {
-        let layout = Layout::from_size_align(size, PAGE_SIZE).expect("a size class never overflows when aligned");
-        // SAFETY: size_class() never returns zero.
+    /// `None` if there is no memory: a server's claim about the size of an object must not end the process.
+    fn new(layout: Layout) -> Option<Self> {
+        // SAFETY: the size of what layout_of() returns is never zero.
         let start = unsafe { alloc(layout) };
-        let start = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout));
-        Self { start, layout }
+        Some(Self { start: NonNull::new(start)?, layout })
     }
 }
 
@@ -266,7 +268,7 @@ mod tests {
     #[test]
     fn parts_make_up_the_whole_in_any_order() {
         let pool = BufferPool::new(1 << 20);
-        let (assembly, mut parts) = pool.take(10).split([3, 7, 10]);
+        let (assembly, mut parts) = pool.take(10).unwrap().split([3, 7, 10]);
         for (index, text) in [(2, "hij"), (0, "abc"), (1, "defg")] {
             parts[index].write(text.as_bytes()).unwrap();
         }
@@ -279,7 +281,7 @@ mod tests {
     #[test]
     fn a_part_that_is_not_full_keeps_the_whole_back() {
         let pool = BufferPool::new(0);
-        let (assembly, mut part) = pool.take(5).into_part();
+        let (assembly, mut part) = pool.take(5).unwrap().into_part();
         part.write(b"abc").unwrap();
         assert_eq!(part.write(b"def"), Err(1));
         drop(part);
@@ -290,7 +292,7 @@ mod tests {
     fn memory_is_reused_once_the_last_reader_is_gone() {
         let pool = BufferPool::new(1 << 20);
         let fill = || {
-            let (assembly, mut part) = pool.take(5000).into_part();
+            let (assembly, mut part) = pool.take(5000).unwrap().into_part();
             part.write(&[7; 5000]).unwrap();
             drop(part);
             assembly.freeze().unwrap()
@@ -304,12 +306,12 @@ mod tests {
         drop(clone);
         let addresses: Vec<_> = [fill(), fill()].iter().map(|bytes| bytes.as_ptr()).collect();
         assert!(addresses.contains(&address));
-        assert!(pool.kept() <= 2 * size_class(5000));
+        assert!(pool.kept() <= 2 * layout_of(5000).unwrap().size());
     }
 
     #[test]
     fn an_empty_buffer_is_full() {
-        let (assembly, part) = BufferPool::new(0).take(0).into_part();
+        let (assembly, part) = BufferPool::new(0).take(0).unwrap().into_part();
         drop(part);
         assert!(assembly.freeze().unwrap().is_empty());
     }
@@ -317,8 +319,16 @@ mod tests {
     #[test]
     fn size_classes_waste_a_quarter_at_most() {
         for length in [1, 4096, 4097, 100_000, 1 << 20, (1 << 26) + 1] {
-            let size = size_class(length);
+            let size = layout_of(length).unwrap().size();
             assert!(size >= length && size <= length + length / 4 + PAGE_SIZE, "{length} -> {size}");
+        }
+    }
+
+    #[test]
+    fn memory_that_cannot_be_had_is_no_buffer() {
+        let pool = BufferPool::new(0);
+        for length in [1 << 50, isize::MAX as usize, (isize::MAX as usize) + 1, usize::MAX] {
+            assert!(pool.take(length).is_none(), "{length}");
         }
     }
 }

@@ -6,12 +6,15 @@
 //! whose size is known and small is fetched whole by a plain GET.
 //!
 //! Splitting is worth it only while places for requests are free: when whole objects keep the limit busy already, the
-//! rest of a large object follows as one more request.
+//! rest of a large object follows as one more request. So it does, as it arrives and without a buffer of its own, in a
+//! stream of an engine that does not split, or of a server that knows no ranges.
 //!
 //! Every range is a task of its own, owned by the read that started it: dropping the read, or cancelling its token,
 //! aborts them all and closes their sockets. A body that breaks off or stalls is resumed at the byte where it did,
 //! until it has been without progress for `range_timeout`. Requests themselves are retried by the transport alone.
 
+mod passing;
+mod ranges;
 mod resume;
 mod stream;
 
@@ -30,12 +33,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::{ByteBudget, Lease, RequestLimiter, RequestPermit};
-use crate::buffer::BufferPool;
+use crate::buffer::{Buffer, BufferPool};
 use crate::cancel::or_cancelled;
 use crate::config::UnifiedLoaderConfig;
-use crate::constants::{POOLED_BUFFER_MIN, RANGE_COALESCE_GAP};
+use crate::constants::POOLED_BUFFER_MIN;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::transport::RangeIgnored;
 
+use ranges::{chunks, coalesce, slice_of};
 use resume::{Destination, Pin, RangeTask};
 
 /// How objects are split.
@@ -175,7 +180,8 @@ impl RangeEngine {
     }
 
     async fn read_object(&self, target: &Target, size_hint: Option<u64>, mut lease: Lease) -> Result<Fetched> {
-        lease.grow(size_hint.unwrap_or(self.config.min_split_size)).await;
+        // A hint may be anything: more than everything is never asked for before the store has said so too.
+        lease.grow(size_hint.unwrap_or(self.config.min_split_size).min(self.budget.capacity())).await;
         let permit = target.limiter.acquire().await;
         let first = match self.first_answer(target, self.first_request_size(size_hint)).await {
             Ok(first) => first,
@@ -187,6 +193,7 @@ impl RangeEngine {
             Err(error) => return Err(error),
         };
         let (size, e_tag) = (first.meta.size, first.meta.e_tag.clone());
+        length_of(target, size)?;
         let permit = settle_size(&mut lease, size, permit, &target.limiter).await;
         let data = self.assemble(target, first, permit, 0..size).await?;
         Ok(Fetched { data, e_tag, lease })
@@ -201,7 +208,13 @@ impl RangeEngine {
         whole: Range<u64>,
     ) -> Result<Bytes> {
         let length = length_of(target, whole.end - whole.start)?;
-        let rest = self.split(&(first.range.end..whole.end), target);
+        if first.range.start != whole.start || first.range.end > whole.end {
+            return Err(Error::new(ErrorKind::Integrity, Operation::Get, &*target.uri)
+                .with_message(format!("asked for bytes {whole:?}, the store sends {:?}", first.range)));
+        }
+        let small = first.range.end == whole.end && length < POOLED_BUFFER_MIN;
+        let buffer = if small { None } else { Some(self.buffer(target, length)?) };
+        let rest = self.split(&first, whole.end, target);
         let task = |range, destination| RangeTask {
             target: target.clone(),
             timeout: self.config.range_timeout,
@@ -209,13 +222,13 @@ impl RangeEngine {
             range,
             destination,
         };
-        if rest.is_empty() && length < POOLED_BUFFER_MIN {
+        let Some(buffer) = buffer else {
             let small = task(whole, Destination::small(length)).run(Some((first, permit))).await?;
             return Ok(small.into_bytes());
-        }
+        };
         let ends = std::iter::once(first.range.end).chain(rest.iter().map(|range| range.end));
         let ends: Vec<usize> = ends.map(|end| (end - whole.start) as usize).collect();
-        let (assembly, parts) = self.buffers.take(length).split(ends);
+        let (assembly, parts) = buffer.split(ends);
         let mut tasks = std::iter::once(first.range.clone())
             .chain(rest)
             .zip(parts)
@@ -262,15 +275,25 @@ impl RangeEngine {
         answer.map_err(|error| Error::from_store(error, Operation::Get, &*target.uri))
     }
 
+    fn buffer(&self, target: &Target, length: usize) -> Result<Buffer> {
+        self.buffers.take(length).ok_or_else(|| too_large(target, length as u64))
+    }
+
     /// The ranges that follow the first answer.
-    fn split(&self, rest: &Range<u64>, target: &Target) -> Vec<Range<u64>> {
+    fn split(&self, first: &GetResult, end: u64, target: &Target) -> Vec<Range<u64>> {
+        let rest = first.range.end..end;
         if rest.is_empty() {
             return Vec::new();
         }
-        if target.limiter.is_busy() || !self.config.splits() {
-            return vec![rest.clone()];
+        if target.limiter.is_busy() || !self.splits_after(first) {
+            return vec![rest];
         }
-        chunks(rest.clone(), self.config.chunk_size).collect()
+        chunks(rest, self.config.chunk_size).collect()
+    }
+
+    /// Whether more ranges pay. Of a server that ignores them, each would be cut out of the whole object.
+    fn splits_after(&self, first: &GetResult) -> bool {
+        self.config.splits() && first.extensions.get::<RangeIgnored>().is_none()
     }
 
     /// Runs the first range beside as many others as may be in flight at once.
@@ -323,16 +346,34 @@ impl RangeEngine {
         };
         let mut lease = self.budget.lease();
         if let GetRange::Bounded(first) = &asked {
-            lease.grow(first.end - first.start).await;
+            // A range may end far beyond the object: what is there is known by the answer.
+            lease.grow((first.end - first.start).min(self.config.chunk_size)).await;
         }
         let permit = target.limiter.acquire().await;
-        let first = self.ask(target, GetOptions { range: Some(asked), ..GetOptions::default() }).await?;
+        let first = match self.ask(target, GetOptions { range: Some(asked.clone()), ..GetOptions::default() }).await {
+            Err(error) if error.kind() == ErrorKind::Other => return Err(self.explain(target, &asked, error).await),
+            first => first?,
+        };
         let whole = match requested {
             Some(requested) => requested.start..requested.end.min(first.meta.size),
             None => first.range.clone(),
         };
-        let permit = settle_size(&mut lease, whole.end - whole.start, permit, &target.limiter).await;
+        let size = length_of(target, whole.end.saturating_sub(whole.start))? as u64;
+        let permit = settle_size(&mut lease, size, permit, &target.limiter).await;
         self.assemble(target, first, permit, whole).await
+    }
+
+    /// Some stores have no word for a range beyond the end: the size of the whole tells.
+    async fn explain(&self, target: &Target, asked: &GetRange, error: Error) -> Error {
+        let (GetRange::Bounded(Range { start, .. }) | GetRange::Offset(start)) = asked else {
+            return error;
+        };
+        match self.ask(target, GetOptions::default()).await {
+            Ok(whole) if *start >= whole.meta.size => {
+                Error::new(ErrorKind::RangeNotSatisfiable, Operation::Get, &*target.uri).with_source(error)
+            }
+            _ => error,
+        }
     }
 
     /// Reads several ranges of one object. Ranges that overlap or lie close together are fetched by one request; the
@@ -370,7 +411,11 @@ impl RangeEngine {
             settle(joined)?;
         }
         let results = results.lock();
-        Ok(ranges.iter().map(|range| slice_of(&merged, &results, range)).collect())
+        let beyond = |range: &Range<u64>| {
+            Error::new(ErrorKind::RangeNotSatisfiable, Operation::Get, &*target.uri)
+                .with_message(format!("the object ends before {range:?}"))
+        };
+        ranges.iter().map(|range| slice_of(&merged, &results, range).ok_or_else(|| beyond(range))).collect()
     }
 }
 
@@ -384,48 +429,15 @@ fn settle<T>(joined: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
     }
 }
 
-fn chunks(range: Range<u64>, size: u64) -> impl Iterator<Item = Range<u64>> {
-    let end = range.end;
-    (range.start..end)
-        .step_by(usize::try_from(size).unwrap_or(usize::MAX))
-        .map(move |start| start..end.min(start + size))
-}
-
-/// The fewest ranges that cover `ranges`, none empty, with gaps worth fetching along closed.
-fn coalesce(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut sorted: Vec<Range<u64>> = ranges.iter().filter(|range| !range.is_empty()).cloned().collect();
-    sorted.sort_by_key(|range| range.start);
-    let mut merged: Vec<Range<u64>> = Vec::new();
-    for range in sorted {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end.saturating_add(RANGE_COALESCE_GAP) => {
-                last.end = last.end.max(range.end);
-            }
-            _ => merged.push(range),
-        }
-    }
-    merged
-}
-
-/// The bytes of `range` out of the merged range that covers it, cut where the object ends.
-fn slice_of(merged: &[Range<u64>], data: &[Bytes], range: &Range<u64>) -> Bytes {
-    let index = merged.partition_point(|whole| whole.start <= range.start);
-    match index.checked_sub(1).map(|index| (&merged[index], &data[index])) {
-        Some((whole, data)) if !range.is_empty() => {
-            let start = ((range.start - whole.start) as usize).min(data.len());
-            let end = ((range.end - whole.start) as usize).min(data.len());
-            data.slice(start..end)
-        }
-        _ => Bytes::new(),
-    }
-}
-
+/// A size as a length in memory: at most what one allocation may have.
 fn length_of(target: &Target, size: u64) -> Result<usize> {
-    usize::try_from(size).map_err(|_| {
-        Error::new(ErrorKind::InvalidInput, Operation::Get, &*target.uri)
-            .with_message(format!("{size} bytes do not fit into memory"))
-            .with_hint("read it as a stream")
-    })
+    isize::try_from(size).ok().and_then(|size| usize::try_from(size).ok()).ok_or_else(|| too_large(target, size))
+}
+
+fn too_large(target: &Target, size: u64) -> Error {
+    Error::new(ErrorKind::InvalidInput, Operation::Get, &*target.uri)
+        .with_message(format!("{size} bytes do not fit into memory"))
+        .with_hint("read it as a stream")
 }
 
 /// Makes a lease hold what turned out to be needed. The request's place is given up while the read waits for bytes: the
@@ -439,25 +451,4 @@ async fn settle_size(lease: &mut Lease, size: u64, permit: RequestPermit, limite
     drop(permit);
     lease.grow(missing).await;
     limiter.acquire().await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn close_ranges_are_fetched_together_and_cut_apart() {
-        let merged = coalesce(&[10..20, 0..5, 15..30, 4..4, 10_000_000..10_000_001]);
-        assert_eq!(merged, [0..30, 10_000_000..10_000_001]);
-        let data = [Bytes::from_iter(0..30u8), Bytes::from_static(&[99])];
-        assert_eq!(slice_of(&merged, &data, &(10..12)), Bytes::from_static(&[10, 11]));
-        assert_eq!(slice_of(&merged, &data, &(10_000_000..10_000_001)), Bytes::from_static(&[99]));
-        assert_eq!(slice_of(&merged, &data, &(3..3)), Bytes::new());
-    }
-
-    #[test]
-    fn chunks_cover_a_range_once() {
-        assert_eq!(chunks(5..26, 10).collect::<Vec<_>>(), [5..15, 15..25, 25..26]);
-        assert_eq!(chunks(5..5, 10).count(), 0);
-    }
 }

@@ -27,7 +27,7 @@ use crate::backend::Store;
 use crate::backend::request::kind_of_status;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listing::{ListPage, ListRequest, Lister};
-use crate::transport::Transport;
+use crate::transport::{RangeIgnored, Transport};
 use crate::uri::Location;
 
 mod answer;
@@ -133,7 +133,11 @@ impl HttpStore {
         if range.is_some() && !answer.is_partial() && !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(host = self.base, "the server ignores ranges: each is cut out of the whole object");
         }
-        let (stream, extensions) = answer.into_stream(wanted.clone())?;
+        let is_cut = range.is_some() && !answer.is_partial();
+        let (stream, mut extensions) = answer.into_stream(wanted.clone())?;
+        if is_cut {
+            extensions.insert(RangeIgnored);
+        }
         Ok(GetResult { payload: GetResultPayload::Stream(stream), meta, range: wanted, attributes, extensions })
     }
 

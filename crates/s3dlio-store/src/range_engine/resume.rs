@@ -93,8 +93,81 @@ enum Broken {
 }
 
 /// Stores of other makers have no kind for a body that broke off: what is not known to be final is worth asking again.
-fn may_resume(kind: ErrorKind) -> bool {
+pub(super) fn may_resume(kind: ErrorKind) -> bool {
     kind.is_transient() || kind == ErrorKind::Other
+}
+
+/// How often and for how long a body is resumed.
+#[derive(Debug)]
+pub(super) struct Patience {
+    timeout: Duration,
+    stalled: Duration,
+    attempts: u32,
+    fruitless: u32,
+}
+
+impl Patience {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self { timeout, stalled: Duration::ZERO, attempts: 0, fruitless: 0 }
+    }
+
+    /// How long the next attempt may go without progress.
+    pub(super) fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.stalled)
+    }
+
+    /// The pause before the next attempt after one that ended with `error`, or why there is none.
+    pub(super) fn pause_after(&mut self, error: Error, brought: bool, idle: Duration, uri: &str) -> Result<Duration> {
+        self.attempts += 1;
+        self.stalled += idle;
+        self.fruitless = if brought { 0 } else { self.fruitless + 1 };
+        let pause = RESUME_BACKOFF * self.fruitless;
+        let limit = if self.fruitless >= RESUME_ATTEMPTS {
+            format!("{RESUME_ATTEMPTS} attempts brought no byte")
+        } else if self.stalled + pause >= self.timeout {
+            format!("range_timeout is {:.1} s", self.timeout.as_secs_f64())
+        } else {
+            tracing::debug!(uri, %error, "the body broke off; resuming");
+            self.stalled += pause;
+            return Ok(pause);
+        };
+        Err(Error::new(error.kind(), Operation::Get, uri)
+            .with_message(format!("given up after {} attempts ({limit})", self.attempts))
+            .with_source(error))
+    }
+}
+
+/// Asks for a range of the pinned version, when there is a place for the request.
+pub(super) async fn ask(target: &Target, pin: &Pin, missing: Range<u64>) -> Result<(GetResult, RequestPermit)> {
+    let permit = target.limiter.acquire().await;
+    let options = GetOptions {
+        range: Some(GetRange::Bounded(missing.clone())),
+        if_match: pin.e_tag.clone(),
+        ..GetOptions::default()
+    };
+    let error = |kind| Error::new(kind, Operation::Get, &*target.uri);
+    let changed = || error(ErrorKind::Changed).with_hint("read it again to have the new version whole");
+    let answer = match target.store.get_opts(&target.path, options).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let error = Error::from_store(error, Operation::Get, &*target.uri);
+            return Err(match error.kind() {
+                // A range of the pinned version is there; of a shorter object it is not.
+                ErrorKind::PreconditionFailed | ErrorKind::NotFound | ErrorKind::RangeNotSatisfiable => {
+                    changed().with_source(error)
+                }
+                _ => error,
+            });
+        }
+    };
+    if !pin.is_of(&answer.meta) {
+        return Err(changed());
+    }
+    if answer.range != missing {
+        let message = format!("asked for bytes {missing:?}, the server sends {:?}", answer.range);
+        return Err(error(ErrorKind::Integrity).with_message(message));
+    }
+    Ok((answer, permit))
 }
 
 /// One range of one object and the memory for it.
@@ -111,15 +184,11 @@ pub(super) struct RangeTask {
 impl RangeTask {
     /// Reads the range to its last byte. `answer` is the answer of a request that has been sent for it already.
     pub(super) async fn run(mut self, mut answer: Option<(GetResult, RequestPermit)>) -> Result<Destination> {
-        let mut stalled = Duration::ZERO;
-        let mut attempts = 0;
-        let mut fruitless = 0;
+        let mut patience = Patience::new(self.timeout);
         loop {
-            attempts += 1;
             let before = self.destination.written();
             let mut progress = Instant::now();
-            let patience = self.timeout.saturating_sub(stalled);
-            let error = match self.attempt(answer.take(), patience, &mut progress).await {
+            let error = match self.attempt(answer.take(), patience.left(), &mut progress).await {
                 Ok(()) if self.destination.remaining() == 0 => return Ok(self.destination),
                 Ok(()) => self.error(ErrorKind::Integrity).with_message(format!(
                     "the body ended {} bytes early at byte {}",
@@ -130,22 +199,8 @@ impl RangeTask {
                 Err(Broken::Body(error)) if !may_resume(error.kind()) => return Err(error),
                 Err(Broken::Body(error)) => error,
             };
-            stalled += progress.elapsed();
-            fruitless = if self.destination.written() > before { 0 } else { fruitless + 1 };
-            let pause = RESUME_BACKOFF * fruitless;
-            if stalled + pause >= self.timeout || fruitless >= RESUME_ATTEMPTS {
-                let limit = if fruitless >= RESUME_ATTEMPTS {
-                    format!("{RESUME_ATTEMPTS} attempts brought no byte")
-                } else {
-                    format!("range_timeout is {:.1} s", self.timeout.as_secs_f64())
-                };
-                return Err(self
-                    .error(error.kind())
-                    .with_message(format!("given up after {attempts} attempts ({limit})"))
-                    .with_source(error));
-            }
-            tracing::debug!(uri = %self.target.uri, %error, at = before, "the body broke off; resuming");
-            stalled += pause;
+            let brought = self.destination.written() > before;
+            let pause = patience.pause_after(error, brought, progress.elapsed(), &self.target.uri)?;
             tokio::time::sleep(pause).await;
         }
     }
@@ -159,7 +214,7 @@ impl RangeTask {
     ) -> Result<(), Broken> {
         let (answer, permit) = match answer {
             Some(answer) => answer,
-            None => match tokio::time::timeout(patience, self.ask()).await {
+            None => match tokio::time::timeout(patience, ask(&self.target, &self.pin, self.missing())).await {
                 Ok(answer) => answer.map_err(Broken::Request)?,
                 Err(_) => return Err(Broken::Body(self.error(ErrorKind::Timeout).with_message("no answer"))),
             },
@@ -196,40 +251,11 @@ impl RangeTask {
         }
     }
 
-    /// Asks for what is missing, of the pinned version.
-    async fn ask(&self) -> Result<(GetResult, RequestPermit)> {
-        let permit = self.target.limiter.acquire().await;
-        let missing = self.range.start + self.destination.written() as u64..self.range.end;
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(missing.clone())),
-            if_match: self.pin.e_tag.clone(),
-            ..GetOptions::default()
-        };
-        let answer = match self.target.store.get_opts(&self.target.path, options).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let error = Error::from_store(error, Operation::Get, &*self.target.uri);
-                return Err(match error.kind() {
-                    ErrorKind::PreconditionFailed | ErrorKind::NotFound => self.changed().with_source(error),
-                    _ => error,
-                });
-            }
-        };
-        if !self.pin.is_of(&answer.meta) {
-            return Err(self.changed());
-        }
-        if answer.range != missing {
-            let message = format!("asked for bytes {missing:?}, the server sends {:?}", answer.range);
-            return Err(self.error(ErrorKind::Integrity).with_message(message));
-        }
-        Ok((answer, permit))
+    fn missing(&self) -> Range<u64> {
+        self.range.start + self.destination.written() as u64..self.range.end
     }
 
     fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind, Operation::Get, &*self.target.uri)
-    }
-
-    fn changed(&self) -> Error {
-        self.error(ErrorKind::Changed).with_hint("read it again to have the new version whole")
     }
 }

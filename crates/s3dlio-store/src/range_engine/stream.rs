@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures::Stream;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use object_store::{Attributes, GetOptions, GetRange, ObjectMeta};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::resume::{Destination, Pin, RangeTask};
-use super::{RangeEngine, Target, chunks, length_of, settle_size};
+use super::passing::{Body, Passing};
+use super::resume::{Destination, Patience, Pin, RangeTask};
+use super::{RangeEngine, Target, length_of, settle_size};
 use crate::budget::Lease;
 use crate::cancel::or_cancelled;
 use crate::constants::STREAM_WINDOW;
@@ -41,26 +42,31 @@ impl Stream for ByteStream {
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<Bytes>>> {
-        self.chunks.as_mut().poll_next(cx)
+        let next = self.chunks.as_mut().poll_next(cx);
+        if let std::task::Poll::Ready(Some(Err(_))) = &next {
+            self.chunks = futures::stream::empty().boxed();
+        }
+        next
     }
 }
 
 type Chunk = AbortOnDropHandle<Result<(Bytes, Lease)>>;
 
-/// The chunks that are being fetched ahead, in order, and those that have not been asked for.
+/// The chunks that are being fetched ahead, in order, and the range that has not been asked for.
 struct Ahead {
     engine: RangeEngine,
     target: Target,
     pin: Pin,
     fetching: VecDeque<Chunk>,
-    waiting: VecDeque<Range<u64>>,
+    waiting: Range<u64>,
     window: usize,
     cancel: CancellationToken,
 }
 
 impl RangeEngine {
     /// Opens an object, or a range of it, as a stream of chunks in order. Chunks ahead of the consumer are fetched at the
-    /// same time, within the byte budget; a chunk's bytes are given back when the consumer takes it.
+    /// same time, within the byte budget; a chunk's bytes are given back when the consumer takes it. Where the engine
+    /// does not split, one request brings all, and its bytes are handed on as they arrive.
     ///
     /// # Errors
     /// As [`RangeEngine::get`], here or from the stream. Dropping the stream, or cancelling the token, ends every
@@ -82,57 +88,93 @@ impl RangeEngine {
     ) -> Result<ByteStream> {
         let chunk_size = self.config.chunk_size;
         let start = range.as_ref().map_or(0, |range| range.start);
-        let first_end = range.as_ref().map_or(u64::MAX, |range| range.end).min(start.saturating_add(chunk_size));
+        // Of an empty range nothing but the object's metadata is wanted.
+        let asked_end = range.as_ref().map_or(u64::MAX, |range| range.end.max(start.saturating_add(1)));
+        let first_end = if self.config.splits() { asked_end.min(start.saturating_add(chunk_size)) } else { asked_end };
         let mut lease = self.budget.lease();
-        lease.grow(first_end - start).await;
+        lease.grow((first_end - start).min(chunk_size)).await;
         let permit = target.limiter.acquire().await;
+        let asked = Some(GetRange::Bounded(start..first_end));
         let first = match range {
-            None => match self.first_answer(target, Some(first_end)).await {
+            None => match self.first_answer(target, self.config.splits().then_some(first_end)).await {
                 // Of an empty object nothing but its metadata is asked for.
                 Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
                     self.ask(target, GetOptions::default()).await?
                 }
                 first => first?,
             },
-            Some(_) => {
-                let asked = Some(GetRange::Bounded(start..first_end));
-                self.ask(target, GetOptions { range: asked, ..GetOptions::default() }).await?
-            }
+            Some(_) => self.ask(target, GetOptions { range: asked, ..GetOptions::default() }).await?,
         };
         let (meta, attributes) = (first.meta.clone(), first.attributes.clone());
-        // A server that knows no ranges answers with the whole object, which is then cut into no chunks.
-        let first_range = first.range.clone();
-        let end = range.map_or(meta.size, |range| range.end.min(meta.size));
-        let pin = Pin::of(&meta);
-        let window = self.config.max_concurrent_ranges.min((STREAM_WINDOW / chunk_size).max(1) as usize);
-        let mut ahead = Ahead {
-            engine: self.clone(),
-            target: target.clone(),
-            pin,
-            fetching: VecDeque::new(),
-            waiting: chunks(first_range.end..end.max(first_range.end), chunk_size).collect(),
-            window,
-            cancel: cancel.clone(),
+        if first.range.start != start && !first.range.is_empty() {
+            return Err(Error::new(ErrorKind::Integrity, Operation::Get, &*target.uri)
+                .with_message(format!("asked for bytes from {start} on, the store sends {:?}", first.range)));
+        }
+        let end = range.map_or(meta.size, |range| range.end.min(meta.size)).max(start);
+        let (pin, rest) = (Pin::of(&meta), first.range.end..end.max(first.range.end));
+        let answered = first.range.end - first.range.start;
+        let chunks = if end == start {
+            futures::stream::empty().boxed()
+        } else if answered > chunk_size || !self.config.splits() {
+            passing(self, target, pin, start..end, Some(Body::new(first, permit)), cancel).boxed()
+        } else {
+            let is_split = self.splits_after(&first);
+            let window = self.config.max_concurrent_ranges.min((STREAM_WINDOW / chunk_size).max(1) as usize);
+            let mut ahead = Ahead {
+                engine: self.clone(),
+                target: target.clone(),
+                pin: pin.clone(),
+                fetching: VecDeque::new(),
+                waiting: if is_split { rest.clone() } else { 0..0 },
+                window,
+                cancel: cancel.clone(),
+            };
+            ahead.spawn(first.range.clone(), lease, Some((first, permit)))?;
+            let rest = if is_split { 0..0 } else { rest };
+            ahead.into_stream().chain(passing(self, target, pin, rest, None, cancel)).boxed()
         };
-        ahead.spawn(first_range.clone(), lease, Some((first, permit)))?;
-        let chunks = futures::stream::unfold(Some(ahead), |ahead| async move {
+        Ok(ByteStream { meta, attributes, range: start..end, chunks })
+    }
+}
+
+/// The bytes of `rest` as they arrive, of `body` first. Ends with the first error.
+fn passing(
+    engine: &RangeEngine,
+    target: &Target,
+    pin: Pin,
+    rest: Range<u64>,
+    body: Option<Body>,
+    cancel: &CancellationToken,
+) -> impl Stream<Item = Result<Bytes>> + Send + use<> {
+    let patience = Patience::new(engine.config.range_timeout);
+    let passing = Passing { target: target.clone(), pin, patience, rest, body, cancel: cancel.clone() };
+    futures::stream::unfold(Some(passing), |passing| async move {
+        let mut passing = passing?;
+        match passing.next().await {
+            Ok(None) => None,
+            Ok(Some(bytes)) => Some((Ok(bytes), Some(passing))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+}
+
+impl Ahead {
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes>> + Send {
+        futures::stream::unfold(Some(self), |ahead| async move {
             let mut ahead = ahead?;
             match ahead.next().await {
                 Ok(None) => None,
                 Ok(Some(bytes)) => Some((Ok(bytes), Some(ahead))),
                 Err(error) => Some((Err(error), None)),
             }
-        });
-        Ok(ByteStream { meta, attributes, range: start..end, chunks: Box::pin(chunks) })
+        })
     }
-}
 
-impl Ahead {
     /// The next chunk in order.
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        while self.fetching.len() < self.window
-            && let Some(range) = self.waiting.pop_front()
-        {
+        while self.fetching.len() < self.window && !self.waiting.is_empty() {
+            let end = self.waiting.end.min(self.waiting.start.saturating_add(self.engine.config.chunk_size));
+            let range = std::mem::replace(&mut self.waiting.start, end)..end;
             let lease = self.engine.budget.lease();
             self.spawn(range, lease, None)?;
         }
@@ -160,7 +202,7 @@ impl Ahead {
         answer: Option<(object_store::GetResult, crate::budget::RequestPermit)>,
     ) -> Result<()> {
         let length = length_of(&self.target, range.end - range.start)?;
-        let (assembly, part) = self.engine.buffers.take(length).into_part();
+        let (assembly, part) = self.engine.buffer(&self.target, length)?.into_part();
         let task = RangeTask {
             target: self.target.clone(),
             timeout: self.engine.config.range_timeout,

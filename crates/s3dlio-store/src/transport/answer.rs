@@ -23,6 +23,11 @@ pub struct Attempts {
     pub throttled: bool,
 }
 
+/// Found in an answer's extensions when a range was asked for and the server sent the whole object, out of which a
+/// backend has cut the range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeIgnored;
+
 /// Hands on a final answer. The statuses that object_store gives a meaning to keep it, with a short body; every other
 /// failure becomes an error here.
 pub(super) async fn finish(

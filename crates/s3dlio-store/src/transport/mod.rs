@@ -30,7 +30,7 @@ use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, Ht
 use crate::config::UnifiedLoaderConfig;
 use crate::error::Result;
 
-pub use answer::Attempts;
+pub use answer::{Attempts, RangeIgnored};
 pub use statistics::TransportStatistics;
 
 /// One pool of connections with its timeouts and retries; cheap to clone, and all clones share the pool.
