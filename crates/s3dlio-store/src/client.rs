@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::ByteBudget;
+use crate::cancel::{or_cancelled, own_task};
 use crate::config::Config;
 use crate::error::{Operation, Result};
 use crate::transport::TransportStatistics;
@@ -153,7 +154,7 @@ impl Client {
     /// # Errors
     /// What the backend's configuration says; no request is sent.
     pub async fn open(&self, uri: impl IntoLocation) -> Result<Opened> {
-        self.shared.stores.open(&self.shared.config, &uri.into_location()?).await
+        self.shared.stores.open(&self.shared.config, &uri.into_location()?, &self.cancel).await
     }
 
     /// Puts a store of another maker, or a wrapped one, in the place of the bucket, host or file system that `uri` names.
@@ -181,13 +182,14 @@ impl Client {
         self.shared.cleanup.reopen();
     }
 
-    /// Runs one operation under the client's token.
-    async fn run<T>(
+    /// Runs one operation as a task of its own, under the client's token.
+    async fn run<T: Send + 'static>(
         &self,
         operation: Operation,
         location: &Location,
-        work: impl Future<Output = Result<T>>,
+        work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        crate::cancel::or_cancelled(&self.cancel, operation, &location.to_string(), work).await
+        let (cancel, uri) = (self.cancel.clone(), location.to_string());
+        own_task(async move { or_cancelled(&cancel, operation, &uri, work).await }).await
     }
 }

@@ -201,5 +201,9 @@ pub(crate) const PARTS_PER_SIZE: u64 = 1000;
 /// S3 and Azure refuse parts above 5 GiB and 4,000 MiB.
 pub(crate) const PART_SIZE_MAX: usize = 4000 * 1024 * 1024;
 
+/// How long the answer to a request is waited for that nobody wants any more, but whose effect has to be undone: many
+/// round trips, and short enough not to hold up a program that is about to end.
+pub(crate) const ABANDONED_REQUEST_WAIT: Duration = Duration::from_secs(2);
+
 /// Objects that are removed by one round of batched requests: ten full batches of S3.
 pub(crate) const DELETE_BATCH: usize = 10_000;

@@ -5,7 +5,7 @@
 //! foreign error is found by walking its chain of sources for the types that this crate knows.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 
 /// A boxed cause.
@@ -340,17 +340,8 @@ impl fmt::Display for Error {
     /// One line: operation, URI, kind, reason, hint.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
-        write!(f, "{} {}: {}", inner.operation, inner.uri, inner.kind.as_str())?;
-        if let Some(message) = &inner.message {
-            write!(f, ": {message}")?;
-        }
-        if let Some(source) = &inner.source {
-            let cause = root_cause(source.as_ref());
-            match cause.downcast_ref::<Error>() {
-                Some(own) => own.write_reason(f)?,
-                None => write!(f, ": {}", OneLine(cause))?,
-            }
-        }
+        write!(f, "{} {}: {}", inner.operation, Escaped(&inner.uri), inner.kind.as_str())?;
+        self.write_reason(f)?;
         if let Some(hint) = &inner.hint {
             write!(f, " ({hint})")?;
         }
@@ -359,31 +350,56 @@ impl fmt::Display for Error {
 }
 
 impl Error {
+    /// The reason as text, for an error about another object that failed with this one.
+    pub(crate) fn reason(&self) -> String {
+        struct Reason<'a>(&'a Error);
+        impl fmt::Display for Reason<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write_reason(f)
+            }
+        }
+        Reason(self).to_string()
+    }
+
     /// The reason alone, for an error that wraps this one and has said operation, URI and kind already.
     fn write_reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(message) = &self.0.message {
-            write!(f, ": {message}")?;
+            write!(f, ": {}", OneLine(message))?;
         }
-        match &self.0.source {
-            Some(source) => write!(f, ": {}", OneLine(root_cause(source.as_ref()))),
-            None => Ok(()),
+        let Some(source) = &self.0.source else {
+            return Ok(());
+        };
+        let cause = root_cause(source.as_ref());
+        match cause.downcast_ref::<Error>() {
+            Some(own) => own.write_reason(f),
+            None => write!(f, ": {}", OneLine(cause)),
         }
     }
 }
 
-/// An error's message with line breaks folded, so that one error stays one line.
-struct OneLine<'a>(&'a (dyn StdError + 'static));
+/// A text with line breaks folded and other control characters escaped, so that one error stays one line, whatever a
+/// server says.
+struct OneLine<'a, T: ?Sized>(&'a T);
 
-impl fmt::Display for OneLine<'_> {
+impl<T: fmt::Display + ?Sized> fmt::Display for OneLine<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
-        for (index, word) in text.split_whitespace().enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            f.write_str(word)?;
+        for (index, line) in text.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+            let space = if index > 0 { " " } else { "" };
+            write!(f, "{space}{}", Escaped(line))?;
         }
         Ok(())
+    }
+}
+
+/// A text with its control characters escaped: keys may hold any.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .chars()
+            .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
     }
 }
 
@@ -427,6 +443,12 @@ mod tests {
         let outer = Error::from_store(own.into_store(), Operation::Get, "s3://b/k");
         assert_eq!(outer.kind(), ErrorKind::Timeout);
         assert_eq!(outer.to_string(), "get s3://b/k: timed out: no byte for 10s (raise idle_timeout)");
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let error = Error::new(ErrorKind::Other, Operation::Get, "memory:///a\nb\u{1b}[2J").with_message("x\ny\u{7}");
+        assert_eq!(error.to_string(), "get memory:///a\\nb\\u{1b}[2J: failed: x y\\u{7}");
     }
 
     #[test]

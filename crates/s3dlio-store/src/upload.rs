@@ -7,13 +7,17 @@
 //! An upload that is not finished is aborted: by [`Writer::abort`], or by dropping the writer, in which case the client's
 //! clean-up sends the abort and [`Client::close`] waits for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use object_store::{MultipartUpload, PutMultipartOptions, PutPayload, PutPayloadMut, UpdateVersion};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
+use crate::cancel::{or_cancelled, own_task};
 use crate::client::{Client, Opened, PutMode, PutOptions, PutResult};
-use crate::constants::{PART_SIZE_MAX, PARTS_PER_SIZE};
+use crate::constants::{ABANDONED_REQUEST_WAIT, PART_SIZE_MAX, PARTS_PER_SIZE};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::range_engine::Target;
 
@@ -43,8 +47,9 @@ pub struct Writer {
     max_in_flight: usize,
     parts: u64,
     written: u64,
-    upload: Option<Box<dyn MultipartUpload>>,
-    sending: JoinSet<Result<()>>,
+    upload: Option<Unfinished>,
+    /// Whether every write so far has taken all of its bytes.
+    intact: bool,
 }
 
 impl std::fmt::Debug for Writer {
@@ -79,7 +84,7 @@ impl Writer {
             parts: 0,
             written: 0,
             upload: None,
-            sending: JoinSet::new(),
+            intact: true,
         }
     }
 
@@ -91,11 +96,25 @@ impl Writer {
     /// Appends `data`, without copying it where it is large. Waits while as many parts as may be are in flight.
     ///
     /// # Errors
-    /// The error of any part that failed so far; the upload is aborted then, and the writer is of no more use.
+    /// The error of any part that failed so far. After an error, or when the future is dropped before it is done, bytes
+    /// may be missing: the writer refuses to go on, and dropping it aborts the upload.
     pub async fn write(&mut self, data: impl Into<Bytes>) -> Result<()> {
+        self.check_intact()?;
+        self.intact = false;
         let cancel = self.client.cancellation().clone();
         let uri = self.target.uri.clone();
-        crate::cancel::or_cancelled(&cancel, Operation::Write, &uri, self.append(data.into())).await
+        or_cancelled(&cancel, Operation::Write, &uri, self.append(data.into())).await?;
+        self.intact = true;
+        Ok(())
+    }
+
+    fn check_intact(&self) -> Result<()> {
+        if self.intact {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::InvalidInput, Operation::Write, &*self.target.uri)
+            .with_message("a write before failed or was dropped: bytes are missing")
+            .with_hint("begin the object anew"))
     }
 
     async fn append(&mut self, mut data: Bytes) -> Result<()> {
@@ -116,28 +135,35 @@ impl Writer {
     /// # Errors
     /// The first error of any part, or the store's; the upload is aborted then, and no object is left.
     pub async fn finish(mut self) -> Result<PutResult> {
+        self.check_intact()?;
         let cancel = self.client.cancellation().clone();
         let uri = self.target.uri.clone();
-        crate::cancel::or_cancelled(&cancel, Operation::Write, &uri, self.complete()).await
+        or_cancelled(&cancel, Operation::Write, &uri, self.complete()).await
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
         if self.upload.is_none() {
             let payload = std::mem::take(&mut self.gathered).freeze();
-            return put_whole(&self.target, payload, &self.options, Operation::Write).await;
+            let (target, options) = (self.target.clone(), self.options.clone());
+            return own_task(async move { put_whole(&target, payload, &options, Operation::Write).await }).await;
         }
         if !self.gathered.is_empty() {
             self.send_part().await?;
         }
-        while let Some(joined) = self.sending.join_next().await {
-            settle(joined, &self.target)?;
-        }
-        let Some(upload) = &mut self.upload else {
+        let Some(unfinished) = &mut self.upload else {
             return Ok(PutResult::default());
         };
-        let _permit = self.target.limiter.acquire().await;
-        let result = upload.complete().await.map_err(|error| self.target_error(error))?;
-        self.upload = None;
+        while let Some(joined) = unfinished.sending.join_next().await {
+            settle(joined, &self.target)?;
+        }
+        let Some(upload) = &mut unfinished.upload else {
+            return Ok(PutResult::default());
+        };
+        // Without a place among the requests in flight: whoever left this future alone would hold it. There is one such
+        // request per writer.
+        let result = upload.complete().await;
+        let result = result.map_err(|error| Error::from_store(error, Operation::Write, &*self.target.uri))?;
+        unfinished.upload = None;
         Ok(result.into())
     }
 
@@ -146,15 +172,16 @@ impl Writer {
     /// # Errors
     /// What the store says of the abort.
     pub async fn abort(mut self) -> Result<()> {
-        self.sending.shutdown().await;
-        match self.upload.take() {
-            Some(mut upload) => upload.abort().await.map_err(|error| self.target_error(error)),
-            None => Ok(()),
+        let Some(unfinished) = &mut self.upload else {
+            return Ok(());
+        };
+        unfinished.sending.shutdown().await;
+        if let Some(upload) = &mut unfinished.upload {
+            let aborted = upload.abort().await;
+            aborted.map_err(|error| Error::from_store(error, Operation::Write, &*self.target.uri))?;
+            unfinished.upload = None;
         }
-    }
-
-    fn target_error(&self, error: object_store::Error) -> Error {
-        Error::from_store(error, Operation::Write, &*self.target.uri)
+        Ok(())
     }
 
     fn part_size(&self) -> usize {
@@ -163,27 +190,30 @@ impl Writer {
     }
 
     async fn send_part(&mut self) -> Result<()> {
-        while self.sending.len() >= self.max_in_flight
-            && let Some(joined) = self.sending.join_next().await
-        {
-            settle(joined, &self.target)?;
-        }
         if self.upload.is_none() {
             if self.options.mode != PutMode::Overwrite {
                 return Err(Error::new(ErrorKind::Unsupported, Operation::Write, &*self.target.uri)
                     .with_message("an upload in parts cannot be conditional")
                     .with_hint("raise multipart_part_size above the object's size, or put it whole"));
             }
-            let begun = self.target.store.put_multipart_opts(&self.target.path, self.multipart.clone()).await;
-            self.upload = Some(begun.map_err(|error| self.target_error(error))?);
+            let (target, options) = (self.target.clone(), self.multipart.clone());
+            self.upload = Some(begin(target, options, self.cleanup.clone()).await?);
+        }
+        let Some(unfinished) = &mut self.upload else {
+            return Ok(());
+        };
+        while unfinished.sending.len() >= self.max_in_flight
+            && let Some(joined) = unfinished.sending.join_next().await
+        {
+            settle(joined, &self.target)?;
         }
         let payload = std::mem::take(&mut self.gathered).freeze();
         let length = payload.content_length() as u64;
-        if let Some(upload) = &mut self.upload {
+        if let Some(upload) = &mut unfinished.upload {
             let part = upload.put_part(payload);
             self.parts += 1;
             let target = self.target.clone();
-            self.sending.spawn(async move {
+            unfinished.sending.spawn(async move {
                 let permit = target.limiter.acquire().await;
                 part.await.map_err(|error| Error::from_store(error, Operation::Write, &*target.uri))?;
                 permit.finish(length, false);
@@ -194,13 +224,55 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+/// Begins the upload, by a task that the clean-up owns: what the server begins while the writer is being dropped has
+/// to be aborted too, and only its answer tells by which name.
+async fn begin(target: Target, options: PutMultipartOptions, cleanup: TaskTracker) -> Result<Unfinished> {
+    let (mut sender, receiver) = oneshot::channel();
+    let (uri, tracker) = (target.uri.clone(), cleanup.clone());
+    cleanup.spawn(async move {
+        let abandoned = async {
+            sender.closed().await;
+            tokio::time::sleep(ABANDONED_REQUEST_WAIT).await;
+        };
+        let begun = tokio::select! {
+            begun = target.store.put_multipart_opts(&target.path, options) => begun,
+            () = abandoned => {
+                tracing::warn!(uri = %target.uri, "an upload may have been begun, and is not aborted: no answer came");
+                return;
+            }
+        };
+        let begun = begun.map(|upload| Unfinished {
+            upload: Some(upload),
+            sending: JoinSet::new(),
+            uri: target.uri.clone(),
+            cleanup: tracker,
+        });
+        // If nobody takes it any more, it is dropped here, and thereby aborted.
+        drop(sender.send(begun.map_err(|error| Error::from_store(error, Operation::Write, &*target.uri))));
+    });
+    match receiver.await {
+        Ok(begun) => begun,
+        // The runtime is shutting down.
+        Err(error) => Err(Error::cancelled(Operation::Write, &*uri).with_source(error)),
+    }
+}
+
+/// An upload in parts that is aborted when it is dropped.
+struct Unfinished {
+    /// Taken once the upload has been completed or aborted.
+    upload: Option<Box<dyn MultipartUpload>>,
+    sending: JoinSet<Result<()>>,
+    uri: Arc<str>,
+    cleanup: TaskTracker,
+}
+
+impl Drop for Unfinished {
     fn drop(&mut self) {
         let Some(mut upload) = self.upload.take() else {
             return;
         };
         let mut sending = std::mem::take(&mut self.sending);
-        let uri = self.target.uri.clone();
+        let uri = self.uri.clone();
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
                 self.cleanup.spawn_on(

@@ -1,7 +1,9 @@
 //! Buckets and containers.
 
 use super::{Client, IntoLocation};
+use crate::backend::Account;
 use crate::buckets::BucketEntry;
+use crate::cancel::or_cancelled;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::uri::Location;
 
@@ -17,8 +19,8 @@ impl Client {
             return directory(&location, operation, |path| std::fs::create_dir(path));
         }
         let bucket = self.bucket_of(&location, operation)?;
-        let account = self.shared.stores.account(self.config(), &location, operation).await?;
-        self.run(operation, &location, account.create(&bucket)).await
+        let account = self.account(&location, operation).await?;
+        self.run(operation, &location, async move { account.create(&bucket).await }).await
     }
 
     /// Removes the empty bucket or container that `uri` names. For files, removes the empty directory.
@@ -32,8 +34,8 @@ impl Client {
             return directory(&location, operation, |path| std::fs::remove_dir(path));
         }
         let bucket = self.bucket_of(&location, operation)?;
-        let account = self.shared.stores.account(self.config(), &location, operation).await?;
-        self.run(operation, &location, account.delete(&bucket)).await
+        let account = self.account(&location, operation).await?;
+        self.run(operation, &location, async move { account.delete(&bucket).await }).await
     }
 
     /// The buckets or containers of the account that `uri` is in, e.g. `s3://`.
@@ -42,8 +44,13 @@ impl Client {
     /// `PermissionDenied`, `Unsupported` where there are no buckets.
     pub async fn list_buckets(&self, uri: impl IntoLocation) -> Result<Vec<BucketEntry>> {
         let location = uri.into_location()?;
-        let account = self.shared.stores.account(self.config(), &location, Operation::ListBuckets).await?;
-        self.run(Operation::ListBuckets, &location, account.list()).await
+        let account = self.account(&location, Operation::ListBuckets).await?;
+        self.run(Operation::ListBuckets, &location, async move { account.list().await }).await
+    }
+
+    async fn account(&self, location: &Location, operation: Operation) -> Result<Account> {
+        let opening = self.shared.stores.account(self.config(), location, operation);
+        or_cancelled(&self.cancel, operation, &location.to_string(), opening).await
     }
 
     /// The bucket that a location names, which must name nothing else.

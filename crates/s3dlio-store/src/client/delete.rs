@@ -1,13 +1,17 @@
 //! Deletions: one object, many, and all below a prefix.
 
+use std::collections::VecDeque;
+
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 
+use super::stores::object_path;
 use super::{Client, IntoLocation, Opened};
-use crate::backend::path_of_key;
+use crate::cancel::own_task;
 use crate::constants::DELETE_BATCH;
-use crate::error::{Error, Operation, Result};
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::uri::Location;
 
 /// What became of one object of [`Client::delete_many`].
@@ -28,7 +32,7 @@ impl Client {
     pub async fn delete(&self, uri: impl IntoLocation) -> Result<()> {
         let opened = self.open(uri).await?;
         let target = opened.target(Operation::Delete)?;
-        self.run(Operation::Delete, &opened.location, async {
+        self.run(Operation::Delete, &opened.location, async move {
             let _permit = target.limiter.acquire().await;
             let deleted = target.store.delete(&target.path).await;
             deleted.map_err(|error| Error::from_store(error, Operation::Delete, &*target.uri))
@@ -49,7 +53,8 @@ impl Client {
             batches
                 .then(move |batch| {
                     let client = client.clone();
-                    async move { futures::stream::iter(client.delete_batch(batch).await) }
+                    let deleted = own_task(async move { client.delete_batch(batch).await });
+                    async move { futures::stream::iter(deleted.await) }
                 })
                 .flatten(),
         )
@@ -73,41 +78,80 @@ impl Client {
         results
     }
 
-    /// Removes objects of one store; the store answers in the order asked.
+    /// Removes objects of one store.
     async fn delete_from_store(&self, opened: &Opened, members: Vec<Location>, results: &mut Vec<DeleteResult>) {
-        let mut asked = Vec::with_capacity(members.len());
+        let mut asked = Asked::default();
         let mut paths = Vec::with_capacity(members.len());
         for location in members {
-            match path_of_key(&location, Operation::Delete) {
+            match object_path(&location, Operation::Delete) {
                 Ok(path) => {
-                    paths.push(Ok(path));
-                    asked.push(location);
+                    paths.push(Ok(path.clone()));
+                    asked.objects.push_back((path, location));
                 }
                 Err(error) => results.push(DeleteResult { location, result: Err(error) }),
             }
         }
-        let mut asked = asked.into_iter();
         let mut deleted = opened.store.objects.delete_stream(Box::pin(futures::stream::iter(paths)));
-        loop {
+        while !asked.objects.is_empty() {
             let next = self.cancel.run_until_cancelled(async {
                 let _permit = opened.limiter.acquire().await;
                 deleted.next().await
             });
-            let answer = next.await;
-            let Some(location) = asked.next() else { return };
-            let uri = location.to_string();
-            let result = match answer {
-                Some(Some(Ok(_))) => Ok(()),
-                Some(Some(Err(error))) => Err(Error::from_store(error, Operation::Delete, uri)),
-                Some(None) => Err(Error::new(crate::ErrorKind::Server, Operation::Delete, uri)
-                    .with_message("the store said nothing about this object")),
+            match next.await {
+                Some(Some(Ok(path))) => asked.is_gone(&path, results),
+                Some(Some(Err(error))) => asked.errors.push_back(error),
+                Some(None) => return asked.fail_all(results),
                 None => {
-                    let result = Err(Error::cancelled(Operation::Delete, uri));
-                    results.push(DeleteResult { location, result });
-                    return;
+                    let location = asked.objects.pop_front().map_or(opened.location.clone(), |(_, location)| location);
+                    let result = Err(Error::cancelled(Operation::Delete, location.to_string()));
+                    return results.push(DeleteResult { location, result });
                 }
-            };
-            results.push(DeleteResult { location, result });
+            }
         }
+    }
+}
+
+/// What a store has been asked to remove and has not answered yet. It answers in the order asked, with a path for each
+/// object that is gone; but one error may stand for a whole batch, so that an error's objects are known only by the next
+/// object that is gone.
+#[derive(Default)]
+struct Asked {
+    objects: VecDeque<(Path, Location)>,
+    errors: VecDeque<object_store::Error>,
+}
+
+impl Asked {
+    fn is_gone(&mut self, path: &Path, results: &mut Vec<DeleteResult>) {
+        let failed = self.objects.iter().position(|(asked, _)| asked == path);
+        self.fail(failed.unwrap_or(self.errors.len()), results);
+        if let Some((_, location)) = self.objects.pop_front() {
+            results.push(DeleteResult { location, result: Ok(()) });
+        }
+    }
+
+    fn fail_all(mut self, results: &mut Vec<DeleteResult>) {
+        self.fail(self.objects.len(), results);
+    }
+
+    /// The next `count` objects have not been removed: for the reasons given, of which the last one may stand for several.
+    fn fail(&mut self, count: usize, results: &mut Vec<DeleteResult>) {
+        let mut shared = None;
+        for (_, location) in self.objects.drain(..count.min(self.objects.len())) {
+            let uri = location.to_string();
+            let error = match (self.errors.pop_front(), &shared) {
+                (Some(error), _) => {
+                    let error = Error::from_store(error, Operation::Delete, uri);
+                    shared = Some((error.kind(), error.reason()));
+                    error
+                }
+                (None, Some((kind, reason))) => {
+                    Error::new(*kind, Operation::Delete, uri).with_message(format!("its batch failed{reason}"))
+                }
+                (None, None) => Error::new(ErrorKind::Server, Operation::Delete, uri)
+                    .with_message("the store said nothing about this object"),
+            };
+            results.push(DeleteResult { location, result: Err(error) });
+        }
+        self.errors.clear();
     }
 }

@@ -4,7 +4,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 
 use super::{Client, IntoLocation, Opened};
-use crate::error::{Error, Operation, Result};
+use crate::error::{Operation, Result};
 use crate::listing::{ListPage, ListRequest, ObjectEntry};
 use crate::uri::Location;
 
@@ -54,14 +54,15 @@ impl Listing {
             Self::Pages { pages, client, opened } => (pages, client, opened),
             Self::End => return None,
         };
-        let page = client.cancel.run_until_cancelled(async {
-            let _permit = opened.limiter.acquire().await;
-            pages.next().await
+        let limiter = opened.limiter.clone();
+        let next = client.run(Operation::List, &opened.location, async move {
+            let _permit = limiter.acquire().await;
+            Ok((pages.next().await, pages))
         });
-        match page.await {
-            None => Some((Err(Error::cancelled(Operation::List, opened.location.to_string())), Self::End)),
-            Some(None) => None,
-            Some(Some(page)) => Some((page, Self::Pages { pages, client, opened })),
+        match next.await {
+            Err(error) => Some((Err(error), Self::End)),
+            Ok((None, _)) => None,
+            Ok((Some(page), pages)) => Some((page, Self::Pages { pages, client, opened })),
         }
     }
 }

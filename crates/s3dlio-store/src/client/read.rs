@@ -9,8 +9,9 @@ use object_store::{Attribute, Attributes, GetOptions, GetRange, ObjectMeta};
 
 use super::{Client, IntoLocation};
 use crate::budget::Lease;
+use crate::cancel::own_task;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::range_engine::{ByteStream, Fetched};
+use crate::range_engine::{ByteStream, Fetched, Target};
 use crate::uri::Location;
 
 /// What is known of one object.
@@ -76,12 +77,14 @@ impl Client {
     pub async fn get(&self, uri: impl IntoLocation) -> Result<Bytes> {
         let opened = self.open(uri).await?;
         let target = opened.target(Operation::Get)?;
+        let cancel = self.cancel.clone();
         // The caller takes the data here: its place in the budget is given back.
-        opened.engine.get(&target, None, &self.cancel).await.map(|fetched| fetched.data)
+        own_task(async move { opened.engine.get(&target, None, &cancel).await.map(|fetched| fetched.data) }).await
     }
 
     /// Reads a whole object and keeps its place in the byte budget until [`Fetched::lease`] is dropped: for consumers
-    /// that queue what they read.
+    /// that queue what they read. Unlike the client's other operations this one is driven by its caller alone, for those
+    /// that run each read as a task anyway: in a future that is not polled, it would hold up the reads behind it.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -135,7 +138,8 @@ impl Client {
         if let GetRange::Bounded(range) = &range {
             check_range(&target.uri, range)?;
         }
-        opened.engine.get_range(&target, range, &self.cancel).await
+        let cancel = self.cancel.clone();
+        own_task(async move { opened.engine.get_range(&target, range, &cancel).await }).await
     }
 
     /// Reads several ranges of one object; those that lie close together travel in one request. The answer has one entry
@@ -149,7 +153,8 @@ impl Client {
         for range in ranges {
             check_range(&target.uri, range)?;
         }
-        opened.engine.get_ranges(&target, ranges, &self.cancel).await
+        let (cancel, ranges) = (self.cancel.clone(), ranges.to_vec());
+        own_task(async move { opened.engine.get_ranges(&target, &ranges, &cancel).await }).await
     }
 
     /// Opens an object as a stream of chunks in order: any size in constant memory, with chunks fetched ahead.
@@ -159,7 +164,8 @@ impl Client {
     pub async fn get_stream(&self, uri: impl IntoLocation) -> Result<ByteStream> {
         let opened = self.open(uri).await?;
         let target = opened.target(Operation::Get)?;
-        opened.engine.stream(&target, None, &self.cancel).await
+        let cancel = self.cancel.clone();
+        own_task(async move { opened.engine.stream(&target, None, &cancel).await }).await
     }
 
     /// Opens a range of an object as a stream of chunks in order.
@@ -170,7 +176,8 @@ impl Client {
         let opened = self.open(uri).await?;
         let target = opened.target(Operation::Get)?;
         check_range(&target.uri, &range)?;
-        opened.engine.stream(&target, Some(range), &self.cancel).await
+        let cancel = self.cancel.clone();
+        own_task(async move { opened.engine.stream(&target, Some(range), &cancel).await }).await
     }
 
     /// What is known of an object, without its bytes.
@@ -180,12 +187,10 @@ impl Client {
     pub async fn stat(&self, uri: impl IntoLocation) -> Result<ObjectInfo> {
         let opened = self.open(uri).await?;
         let target = opened.target(Operation::Stat)?;
-        self.run(Operation::Stat, &opened.location, async {
-            let _permit = target.limiter.acquire().await;
-            let options = GetOptions { head: true, ..GetOptions::default() };
-            let answer = target.store.get_opts(&target.path, options).await;
-            let answer = answer.map_err(|error| Error::from_store(error, Operation::Stat, &*target.uri))?;
-            Ok(ObjectInfo::new(opened.location.clone(), answer.meta, &answer.attributes))
+        let location = opened.location.clone();
+        self.run(Operation::Stat, &opened.location, async move {
+            let (meta, attributes) = look_at(&target, Operation::Stat).await?;
+            Ok(ObjectInfo::new(location, meta, &attributes))
         })
         .await
     }
@@ -201,6 +206,15 @@ impl Client {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What the store knows of an object.
+pub(super) async fn look_at(target: &Target, operation: Operation) -> Result<(ObjectMeta, Attributes)> {
+    let _permit = target.limiter.acquire().await;
+    let options = GetOptions { head: true, ..GetOptions::default() };
+    let answer = target.store.get_opts(&target.path, options).await;
+    let answer = answer.map_err(|error| Error::from_store(error, operation, &*target.uri))?;
+    Ok((answer.meta, answer.attributes))
 }
 
 fn check_range(uri: &str, range: &Range<u64>) -> Result<()> {

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
+use object_store::path::Path;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::backend::direct::{ConfigurableFileSystemObjectStore, DirectOptions};
 use crate::backend::file::FileSystemObjectStore;
@@ -12,6 +14,7 @@ use crate::backend::generic_listing::GenericListing;
 use crate::backend::{Account, Store, azure, gcs, http, memory, path_of_key, s3};
 use crate::budget::{ByteBudget, RequestLimiter};
 use crate::buffer::BufferPool;
+use crate::cancel::or_cancelled;
 use crate::config::{Config, UnifiedLoaderConfig};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listing::Lister;
@@ -38,11 +41,11 @@ impl Opened {
     /// What the engine needs to read this location's object.
     ///
     /// # Errors
-    /// As [`path_of_key`].
+    /// `InvalidInput` for a bucket without a key; else as [`path_of_key`].
     pub fn target(&self, operation: Operation) -> Result<Target> {
         Ok(Target {
             store: self.store.objects.clone(),
-            path: path_of_key(&self.location, operation)?,
+            path: object_path(&self.location, operation)?,
             uri: self.location.to_string().into(),
             limiter: self.limiter.clone(),
         })
@@ -83,7 +86,12 @@ impl Stores {
             .fold(TransportStatistics::default(), |sum, next| sum + next)
     }
 
-    pub(super) async fn open(&self, config: &Config, location: &Location) -> Result<Opened> {
+    pub(super) async fn open(
+        &self,
+        config: &Config,
+        location: &Location,
+        cancel: &CancellationToken,
+    ) -> Result<Opened> {
         let (values, location) = self.resolve(config, location);
         if location.scheme().has_bucket() && location.bucket().is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, Operation::Open, location.to_string())
@@ -95,7 +103,8 @@ impl Stores {
         let (store, engine, limiter) = match known {
             Some(opened) => opened,
             None => {
-                let store = self.open_store(config, &values, &location).await?;
+                let opening = self.open_store(config, &values, &location);
+                let store = or_cancelled(cancel, Operation::Open, &location.to_string(), opening).await?;
                 let mut state = self.state.lock();
                 let opened = self.wrap(&mut state, &values, &location, store);
                 // Two operations may have opened it at the same time: the first one's is kept.
@@ -198,6 +207,17 @@ impl Stores {
             .clone();
         (store, engine, limiter)
     }
+}
+
+/// The path of an object. A bucket by itself is none: a request for it would read a listing, make a bucket or delete it.
+pub(super) fn object_path(location: &Location, operation: Operation) -> Result<Path> {
+    let is_page = matches!(location.scheme(), Scheme::Http | Scheme::Https);
+    if location.key().is_empty() && !is_page {
+        return Err(Error::new(ErrorKind::InvalidInput, operation, location.to_string())
+            .with_message("this names no object")
+            .with_hint("put a key behind it"));
+    }
+    path_of_key(location, operation)
 }
 
 /// The whole file system of this machine: keys are absolute paths without their leading `/`.

@@ -25,11 +25,19 @@ impl Client {
     /// Copies every object below `from` to the same relative key below `to`, `max_concurrent_downloads` at once. One
     /// result comes per object, as they complete; one failure does not stop the others. Directory markers are left out.
     ///
-    /// `from` is a directory: `s3://bucket/a` stands for `s3://bucket/a/`, and never for `s3://bucket/ab`. Dropping the
-    /// stream, or cancelling the client's token, ends every copy and leaves nothing partial.
+    /// `from` is a directory: `s3://bucket/a` stands for `s3://bucket/a/`, and never for `s3://bucket/ab`. A target below
+    /// `from` is refused: what is copied would be found again and copied again. Dropping the stream, or cancelling the
+    /// client's token, ends every copy and leaves nothing partial.
     pub fn copy_tree(&self, from: Location, to: Location, options: CopyOptions) -> BoxStream<'static, TreeResult> {
         let client = self.clone();
         let base = directory(&self.shared.stores.resolve(self.config(), &from).1);
+        let target = directory(&self.shared.stores.resolve(self.config(), &to).1);
+        if is_below(&target, &base) {
+            let error = Error::new(ErrorKind::InvalidInput, Operation::Copy, base.to_string())
+                .with_message(format!("the target {target} lies inside the source"));
+            let refused = TreeResult { from: base, to: Some(target), bytes: 0, result: Err(error) };
+            return stream::once(std::future::ready(refused)).boxed();
+        }
         let at_once = self.downloads_at_once(from.scheme()).min(self.downloads_at_once(to.scheme()));
         let listed = match self.list_objects(&base) {
             Ok(listed) => listed,
@@ -92,6 +100,13 @@ fn directory(location: &Location) -> Location {
         key if key.is_empty() || key.ends_with('/') => location.clone(),
         key => location.with_key(format!("{key}/")),
     }
+}
+
+/// Whether one directory lies inside another.
+fn is_below(inner: &Location, outer: &Location) -> bool {
+    let is_same_store = inner.with_key("") == outer.with_key("")
+        || (inner.scheme().is_file_system() && outer.scheme().is_file_system());
+    is_same_store && inner.key() != outer.key() && inner.key().starts_with(outer.key())
 }
 
 /// The key below `base`. One that would lead elsewhere is refused by name.

@@ -113,7 +113,8 @@ impl Client {
             }
             return writer.finish().await;
         }
-        self.run(Operation::Put, &opened.location, put_whole(&target, payload, &options, Operation::Put)).await
+        let put = async move { put_whole(&target, payload, &options, Operation::Put).await };
+        self.run(Operation::Put, &opened.location, put).await
     }
 
     /// A writer for an object of unknown length: a few parts are in flight at once, memory stays constant, and the

@@ -6,5 +6,6 @@ mod engine;
 mod faults;
 mod gcs;
 mod http;
+mod integrity;
 mod pressure;
 mod s3;

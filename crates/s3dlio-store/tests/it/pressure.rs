@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use object_store::memory::InMemory;
 use s3dlio_store::budget::{ByteBudget, RequestLimiter};
 use s3dlio_store::range_engine::{RangeEngine, RangeEngineConfig, Target};
-use s3dlio_store::{CancellationToken, RequestLimit};
+use s3dlio_store::{CancellationToken, Client, Config, RequestLimit};
+use s3dlio_testkit::counting::{Call, CountingStore, Fault, Gate};
 use s3dlio_testkit::data;
 
 const KIB: u64 = 1024;
@@ -131,5 +132,37 @@ async fn any_mixture_of_reads_ends() {
             drop(tokio::time::timeout(FOREVER, stream).await.unwrap_or_else(|_| panic!("seed {seed} hangs")));
         }
         bench.assert_idle().await;
+    }
+}
+/// A client of one counting store, with room for one request and for one object.
+fn narrow_client() -> (Client, Arc<CountingStore<InMemory>>) {
+    let config = Config::builder().set("max_requests_in_flight", 1).set("memory_budget", "8MiB");
+    let client = Client::new(config.build().unwrap());
+    let store = Arc::new(CountingStore::new(InMemory::new()));
+    client.insert_store("s3://bucket", store.clone()).unwrap();
+    (client, store)
+}
+
+/// `buffer_unordered` polls its futures only while it is polled itself: what they hold must come free without that.
+#[tokio::test]
+async fn an_operation_that_nobody_polls_holds_up_nobody() {
+    let (client, store) = narrow_client();
+    client.put("s3://bucket/a", "a").await.unwrap();
+    client.put("s3://bucket/b", "b").await.unwrap();
+    let gate = Gate::closed();
+    store.inject(Fault::on(Call::Get).nth(1).hold(&gate));
+    let mut left_alone = Box::pin(client.get("s3://bucket/a"));
+    assert!(left_alone.as_mut().now_or_never().is_none());
+    gate.wait_for(1).await;
+    gate.open();
+    let other = tokio::time::timeout(FOREVER, client.get("s3://bucket/b")).await;
+    assert_eq!(other.expect("the first gives its place back").unwrap(), "b");
+    assert_eq!(left_alone.await.unwrap(), "a");
+
+    let mut stats = futures::stream::iter(0..8).map(|_| client.stat("s3://bucket/a")).buffer_unordered(4);
+    while let Some(info) = stats.next().await {
+        info.unwrap();
+        let deleted = tokio::time::timeout(FOREVER, client.delete("s3://bucket/b")).await;
+        deleted.expect("the others give their places back").ok();
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use object_store::path::Path;
 use object_store::{CopyMode, PutMode, RenameTargetMode, Result};
-use rustix::fs::{AtFlags, FileType, renameat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, fstat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::attributes;
@@ -80,9 +80,18 @@ impl Writer {
             Err(Errno::XDEV) => return Ok(false),
             result => result.describe(root, Operation::Rename, to.as_str())?,
         }
-        // Where both names are links to one file, rename(2) does nothing and says that it went well.
-        if statat(&source, from.name(), AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|left| (left.st_dev, left.st_ino) == (stat.st_dev, stat.st_ino))
+        // Where both names are links to one file, rename(2) does nothing and says that it went well. One name that is
+        // reached by two paths, or that the file system takes for the same in upper and lower case, is left alone.
+        let is_one_name = {
+            let (source, target) = (fstat(&source), fstat(&target));
+            let source = source.describe(root, Operation::Rename, from.as_str())?;
+            let target = target.describe(root, Operation::Rename, to.as_str())?;
+            (source.st_dev, source.st_ino) == (target.st_dev, target.st_ino) && from.name() == to.name()
+        };
+        if stat.st_nlink > 1
+            && !is_one_name
+            && statat(&source, from.name(), AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|left| (left.st_dev, left.st_ino) == (stat.st_dev, stat.st_ino))
         {
             unlinkat(&source, from.name(), AtFlags::empty()).describe(root, Operation::Rename, from.as_str())?;
         }
