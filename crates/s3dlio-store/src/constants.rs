@@ -141,6 +141,17 @@ pub const DIRECT_QUEUE_DEPTH_MAXIMUM: usize = 32768;
 /// request on one that is just being closed costs a second round trip.
 pub(crate) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Idle connections that are kept at most, over all origins: as many as the adaptive limit lets one endpoint use, and a
+/// quarter of the descriptors that a process has by default.
+pub(crate) const POOL_IDLE_MAX: usize = 256;
+
+/// A connection is given up that is not ready for its next request by then: whatever it still does for the one before
+/// takes longer than a new connection.
+pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long what a server says about its refusal is waited for. The refusal itself is known.
+pub(crate) const ERROR_BODY_WAIT: Duration = Duration::from_secs(2);
+
 /// Bytes of an upload that count as one step of progress: at 64 KiB/s, the slowest link worth serving, a step takes
 /// 4 s, well below `idle_timeout`. Pieces share the caller's memory; hyper writes up to 16 of them by one system call.
 pub(crate) const UPLOAD_FRAME_SIZE: usize = 256 * 1024;

@@ -11,7 +11,7 @@ use object_store::client::{HttpError, HttpResponse, HttpResponseBody};
 use super::body::PooledBody;
 use super::failure::{Failure, Reason};
 use crate::backend::request::kind_of_status;
-use crate::constants::MAX_ERROR_BODY;
+use crate::constants::{ERROR_BODY_WAIT, MAX_ERROR_BODY};
 
 /// Found in an answer's extensions when it took more than one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +85,9 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// What an error's body says, in one line.
 async fn reason(body: PooledBody) -> String {
-    match Limited::new(body, MAX_ERROR_BODY).collect().await {
-        Ok(collected) => condense(&collected.to_bytes()),
-        Err(_) => String::new(),
+    match tokio::time::timeout(ERROR_BODY_WAIT, Limited::new(body, MAX_ERROR_BODY).collect()).await {
+        Ok(Ok(collected)) => condense(&collected.to_bytes()),
+        Ok(Err(_)) | Err(_) => String::new(),
     }
 }
 

@@ -42,7 +42,7 @@ impl PooledBody {
 
     fn release(&mut self) {
         if let Some(connection) = self.connection.take()
-            && !connection.is_closed()
+            && connection.is_reusable()
         {
             self.idle.give(&self.origin, connection);
         }

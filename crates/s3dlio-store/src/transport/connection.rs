@@ -4,28 +4,24 @@
 //! parser. Both live in one value here, and every wait polls both, so that no task has to be spawned for the driver.
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use object_store::client::{HttpError, HttpRequestBody};
-use tokio::net::TcpStream;
+use object_store::client::HttpRequestBody;
 use tokio::time::Sleep;
-use tokio_rustls::client::TlsStream;
 
 use super::failure::{Failure, Reason};
+use super::socket::{Io, Socket, Upload, UploadBody};
 use super::statistics::Counters;
-use crate::constants::UPLOAD_FRAME_SIZE;
+use crate::constants::SETTLE_LIMIT;
 use crate::error::ErrorKind;
 
 /// A connection with at most one exchange in flight.
@@ -38,12 +34,14 @@ pub(super) struct Connection {
     reused: bool,
     rested: Instant,
     timer: IdleTimer,
-    sent: Arc<AtomicU64>,
+    upload: Arc<Upload>,
     counters: Arc<Counters>,
 }
 
 impl Connection {
-    pub(super) async fn handshake(io: Io, counters: Arc<Counters>) -> Result<Self, Failure> {
+    pub(super) async fn handshake(socket: Socket, counters: Arc<Counters>) -> Result<Self, Failure> {
+        let upload = Arc::<Upload>::default();
+        let io = Io { socket, upload: upload.clone() };
         let (sender, driver) =
             http1::Builder::new().handshake(io).await.map_err(|error| Failure::of_hyper(error, false))?;
         counters.connections_opened.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +53,7 @@ impl Connection {
             reused: false,
             rested: Instant::now(),
             timer: IdleTimer::default(),
-            sent: Arc::default(),
+            upload,
             counters,
         })
     }
@@ -67,9 +65,10 @@ impl Connection {
         idle: Duration,
     ) -> Result<Response<Incoming>, Failure> {
         let reused = self.reused;
+        self.timer.progress();
         std::future::poll_fn(|cx| self.poll_ready(cx)).await?;
-        let request = request.map(|body| UploadBody::new(body, self.sent.clone()));
-        let mut sent = self.sent.load(Ordering::Relaxed);
+        let request = request.map(|body| UploadBody::new(body, self.upload.clone()));
+        let mut sent = self.upload.sent.load(Ordering::Relaxed);
         self.timer.progress();
         let mut response = std::pin::pin!(self.sender.send_request(request));
         std::future::poll_fn(|cx| {
@@ -83,7 +82,7 @@ impl Connection {
             if let Poll::Ready(result) = response.as_mut().poll(cx) {
                 return Poll::Ready(result.map_err(|error| Failure::of_hyper(error, reused)));
             }
-            let now_sent = self.sent.load(Ordering::Relaxed);
+            let now_sent = self.upload.sent.load(Ordering::Relaxed);
             if now_sent != sent {
                 self.counters.bytes_sent.fetch_add(now_sent - sent, Ordering::Relaxed);
                 sent = now_sent;
@@ -108,9 +107,14 @@ impl Connection {
             let message = "the server closed the connection while it was idle";
             return Poll::Ready(Err(Failure::new(ErrorKind::Interrupted, Reason::NotSent, message)));
         }
-        self.sender
-            .poll_ready(cx)
-            .map_err(|error| Failure { reason: Reason::NotSent, ..Failure::of_hyper(error, true) })
+        if let Poll::Ready(ready) = self.sender.poll_ready(cx) {
+            return Poll::Ready(
+                ready.map_err(|error| Failure { reason: Reason::NotSent, ..Failure::of_hyper(error, true) }),
+            );
+        }
+        ready!(self.timer.poll(cx, SETTLE_LIMIT));
+        let message = "the server has not taken all of the request before";
+        Poll::Ready(Err(Failure::new(ErrorKind::Interrupted, Reason::NotSent, message)))
     }
 
     /// The next frame of an answer's body. `idle` bounds the time without progress.
@@ -156,8 +160,13 @@ impl Connection {
         self.rested.elapsed()
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed || self.sender.is_closed()
+    /// Whether another exchange may follow: a server that has answered before it had the whole request may never read
+    /// the rest.
+    pub(super) fn is_reusable(&self) -> bool {
+        !self.closed
+            && !self.sender.is_closed()
+            && !self.upload.refused.load(Ordering::Relaxed)
+            && self.upload.unsent.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -191,115 +200,6 @@ impl IdleTimer {
         match &mut self.sleep {
             Some(sleep) => sleep.as_mut().poll(cx),
             None => Poll::Pending,
-        }
-    }
-}
-
-/// A request's body in pieces that are small enough for progress to be seen, without copying them.
-pub(super) struct UploadBody {
-    body: HttpRequestBody,
-    rest: Bytes,
-    sent: Arc<AtomicU64>,
-}
-
-impl UploadBody {
-    fn new(body: HttpRequestBody, sent: Arc<AtomicU64>) -> Self {
-        Self { body, rest: Bytes::new(), sent }
-    }
-}
-
-impl Body for UploadBody {
-    type Data = Bytes;
-    type Error = HttpError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        while self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.rest = data,
-                    Err(_) => continue,
-                },
-                other => return Poll::Ready(other),
-            }
-        }
-        let size = self.rest.len().min(UPLOAD_FRAME_SIZE);
-        let piece = self.rest.split_to(size);
-        self.sent.fetch_add(size as u64, Ordering::Relaxed);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let rest = self.rest.len() as u64;
-        SizeHint::with_exact(rest + self.body.size_hint().exact().unwrap_or_default())
-    }
-}
-
-/// A socket, plain or with TLS.
-pub(super) enum Io {
-    Plain(TokioIo<TcpStream>),
-    Secure(Box<TokioIo<TlsStream<TcpStream>>>),
-}
-
-impl Io {
-    pub(super) fn plain(socket: TcpStream) -> Self {
-        Self::Plain(TokioIo::new(socket))
-    }
-
-    pub(super) fn secure(session: TlsStream<TcpStream>) -> Self {
-        Self::Secure(Box::new(TokioIo::new(session)))
-    }
-}
-
-impl Read for Io {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_read(cx, buffer),
-            Self::Secure(io) => Pin::new(io).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl Write for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write(cx, data),
-            Self::Secure(io) => Pin::new(io).poll_write(cx, data),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        data: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, data),
-            Self::Secure(io) => Pin::new(io).poll_write_vectored(cx, data),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(io) => io.is_write_vectored(),
-            Self::Secure(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_flush(cx),
-            Self::Secure(io) => Pin::new(io).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
-            Self::Secure(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

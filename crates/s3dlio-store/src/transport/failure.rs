@@ -13,6 +13,8 @@ pub(super) struct Failure {
     pub(super) reason: Reason,
     pub(super) message: String,
     pub(super) source: Option<BoxError>,
+    /// What to do, where it is known better than by the kind.
+    pub(super) hint: Option<&'static str>,
 }
 
 /// What the retry policy needs to know about a failure.
@@ -30,7 +32,12 @@ pub(super) enum Reason {
 
 impl Failure {
     pub(super) fn new(kind: ErrorKind, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, reason, message: message.into(), source: None }
+        Self { kind, reason, message: message.into(), source: None, hint: None }
+    }
+
+    pub(super) fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
     }
 
     pub(super) fn caused_by(mut self, source: impl Into<BoxError>) -> Self {
@@ -58,7 +65,12 @@ impl Failure {
             None if lost => "the server closed the connection before the answer was complete".to_owned(),
             None => format!("the answer is not HTTP: {error}"),
         };
-        Self::new(kind, reason, message).caused_by(error)
+        let failure = Self::new(kind, reason, message);
+        let failure = match error.is_parse() && !error.is_parse_too_large() {
+            true => failure.with_hint("check that endpoint_url names an HTTP server, and whether it wants https://"),
+            false => failure,
+        };
+        failure.caused_by(error)
     }
 
     /// The failure as object_store carries it, with what was tried.
@@ -68,6 +80,7 @@ impl Failure {
             None => self.message,
         };
         let hint = match self.kind {
+            _ if self.hint.is_some() => self.hint,
             ErrorKind::Connect => Some("check endpoint_url, the network and whether the server runs"),
             ErrorKind::Throttled => Some("lower max_requests_in_flight or raise retry_max_attempts"),
             ErrorKind::Timeout => Some("raise idle_timeout or operation_deadline if the server is only slow"),

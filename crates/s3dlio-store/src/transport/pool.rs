@@ -11,11 +11,12 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::Timeouts;
-use super::connection::{Connection, Io};
+use super::connection::Connection;
 use super::failure::{Failure, Reason};
+use super::socket::Socket;
 use super::statistics::Counters;
 use super::tls;
-use crate::constants::POOL_IDLE_TIMEOUT;
+use crate::constants::{POOL_IDLE_MAX, POOL_IDLE_TIMEOUT};
 use crate::error::ErrorKind;
 
 /// Where connections go to: the unit of reuse.
@@ -28,7 +29,11 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn of(uri: &Uri) -> Result<Self, Failure> {
-        let unusable = || Failure::new(ErrorKind::InvalidInput, Reason::Final, format!("{uri} is not an http address"));
+        // Without what follows the path: it may hold a signature.
+        let shown =
+            format!("{}://{}{}", uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default(), uri.path());
+        let unusable =
+            || Failure::new(ErrorKind::InvalidInput, Reason::Final, format!("{shown} is not an http address"));
         let secure = uri.scheme() == Some(&Scheme::HTTPS);
         if !secure && uri.scheme() != Some(&Scheme::HTTP) {
             return Err(unusable());
@@ -70,6 +75,7 @@ impl Idle {
         (newest.idle_for() <= POOL_IDLE_TIMEOUT).then_some(newest)
     }
 
+    /// Keeps a connection for the next request. Those of origins that nobody asks any more go here.
     pub(super) fn give(&self, origin: &Origin, mut connection: Connection) {
         connection.rest();
         let mut origins = self.0.lock();
@@ -77,6 +83,17 @@ impl Idle {
             Some((_, connections)) => connections.push(connection),
             None => origins.push((origin.clone(), vec![connection])),
         }
+        for (_, connections) in origins.iter_mut() {
+            let expired = connections.iter().take_while(|idle| idle.idle_for() > POOL_IDLE_TIMEOUT).count();
+            connections.drain(..expired);
+        }
+        if origins.iter().map(|(_, connections)| connections.len()).sum::<usize>() > POOL_IDLE_MAX
+            && let Some((_, connections)) =
+                origins.iter_mut().max_by_key(|(_, idle)| idle.first().map(Connection::idle_for))
+        {
+            connections.remove(0);
+        }
+        origins.retain(|(known, connections)| known == origin || !connections.is_empty());
     }
 }
 
@@ -95,7 +112,7 @@ impl Pool {
 
     /// An idle connection to `uri` that is still open.
     pub(super) fn reuse(&self, uri: &Uri) -> Option<Connection> {
-        std::iter::from_fn(|| self.idle.take(uri)).find(|connection| !connection.is_closed())
+        std::iter::from_fn(|| self.idle.take(uri)).find(Connection::is_reusable)
     }
 
     /// A new connection, within the time that one attempt may take.
@@ -113,9 +130,11 @@ impl Pool {
 
     async fn open(&self, origin: &Origin) -> Result<Connection, Failure> {
         let socket = self.open_socket(origin).await?;
-        let io =
-            if origin.secure { Io::secure(self.tls.handshake(&origin.host, socket).await?) } else { Io::plain(socket) };
-        Connection::handshake(io, self.counters.clone()).await
+        let socket = match origin.secure {
+            true => Socket::secure(self.tls.handshake(&origin.host, socket).await?),
+            false => Socket::plain(socket),
+        };
+        Connection::handshake(socket, self.counters.clone()).await
     }
 
     async fn open_socket(&self, origin: &Origin) -> Result<TcpStream, Failure> {

@@ -83,7 +83,7 @@ impl Policy {
                         call.throttled = true;
                         Counters::add(&counters.throttled, 1);
                     }
-                    if !is_transient(status) {
+                    if !is_transient(status) || (may_have_acted(status) && !may_be_sent_twice(&request)) {
                         return answer::finish(response, &shown, call.report()).await;
                     }
                     match call.pause_after(answer::retry_after(response.headers())) {
@@ -245,6 +245,17 @@ fn is_transient(status: StatusCode) -> bool {
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT
     )
+}
+
+/// Whether the server may have done what was asked before it failed.
+fn may_have_acted(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// Conditional writes are not repeated: the second would be refused because of the first, and the caller be told that
+/// somebody else's object is there.
+fn may_be_sent_twice(request: &HttpRequest) -> bool {
+    *request.method() == Method::POST || is_idempotent(request)
 }
 
 fn is_redirect<B>(response: &http::Response<B>) -> bool {

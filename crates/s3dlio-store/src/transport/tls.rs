@@ -38,9 +38,22 @@ impl Connector {
         let connector = self.connector.get_or_init(|| TlsConnector::from(Arc::new(self.client_config())));
         connector.connect(name, socket).await.map_err(|error| {
             // A certificate that is not trusted now will not be trusted in a second.
-            let of_rustls = error.get_ref().is_some_and(|source| source.is::<rustls::Error>());
-            let reason = if of_rustls { Reason::Final } else { Reason::NotSent };
-            Failure::new(ErrorKind::Connect, reason, format!("TLS with {host} failed: {error}")).caused_by(error)
+            let of_rustls = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+            let hint = match of_rustls {
+                Some(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForName))
+                | Some(rustls::Error::InvalidCertificate(rustls::CertificateError::NotValidForNameContext {
+                    ..
+                })) => "name the server in endpoint_url as its certificate does",
+                Some(rustls::Error::InvalidCertificate(_)) => {
+                    "set ca_bundle (or AWS_CA_BUNDLE) to a PEM file with the authority that signed the certificate"
+                }
+                Some(rustls::Error::InvalidMessage(_)) => "the server may not speak TLS: try http:// in endpoint_url",
+                _ => "check endpoint_url, the network and whether the server runs",
+            };
+            let reason = if of_rustls.is_some() { Reason::Final } else { Reason::NotSent };
+            Failure::new(ErrorKind::Connect, reason, format!("TLS with {host} failed: {error}"))
+                .with_hint(hint)
+                .caused_by(error)
         })
     }
 

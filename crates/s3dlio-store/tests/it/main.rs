@@ -9,3 +9,4 @@ mod http;
 mod integrity;
 mod pressure;
 mod s3;
+mod wire;
