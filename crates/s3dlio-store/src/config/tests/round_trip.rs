@@ -50,7 +50,8 @@ fn any_config() -> impl Strategy<Value = UnifiedLoaderConfig> {
     let upload = (5 * MIB..5120 * MIB, concurrency(), 1 << 40..u64::MAX);
     let limit = prop_oneof![Just(RequestLimit::Adaptive), concurrency().prop_map(RequestLimit::Fixed)];
     let endpoint = (
-        proptest::option::of("https?://[a-z0-9.]{0,10}[a-z](:[1-9][0-9]{0,3})?(/[a-z]*)?"),
+        // A last label that looks like a number makes a host a malformed IPv4 address.
+        proptest::option::of("https?://([a-z0-9]{1,5}\\.){0,2}[g-w]{1,5}(:[1-9][0-9]{0,3})?(/[a-z]*)?"),
         name(),
         name(),
         any::<bool>(),
