@@ -94,7 +94,7 @@ impl Client {
     pub fn list(&self, uri: impl IntoLocation, options: ListOptions) -> Result<ListStream> {
         let location = uri.into_location()?;
         let begin = Listing::Begin(self.clone(), location, options);
-        Ok(Box::pin(futures::stream::unfold(begin, Listing::next)))
+        Ok(futures::stream::unfold(begin, Listing::next).fuse().boxed())
     }
 
     /// Every object below a prefix, one by one: [`Client::list`], recursive and flattened, with the location of each.

@@ -88,6 +88,7 @@ where
             return Some((settle(joined), (jobs, running)));
         }
     })
+    .fuse()
 }
 
 fn settle<T>(joined: Result<T, JoinError>) -> T {

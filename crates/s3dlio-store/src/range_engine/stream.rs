@@ -133,7 +133,7 @@ impl RangeEngine {
             let rest = if is_split { 0..0 } else { rest };
             ahead.into_stream().chain(passing(self, target, pin, rest, None, cancel)).boxed()
         };
-        Ok(ByteStream { meta, attributes, range: start..end, chunks })
+        Ok(ByteStream { meta, attributes, range: start..end, chunks: chunks.fuse().boxed() })
     }
 }
 

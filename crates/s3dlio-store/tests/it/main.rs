@@ -1,6 +1,7 @@
 //! The integration tests of the crate: one binary, so that the servers are started once.
 
 mod azure;
+mod cancellation;
 mod client;
 mod engine;
 mod faults;
