@@ -10,4 +10,5 @@ mod http;
 mod integrity;
 mod pressure;
 mod s3;
+mod tls;
 mod wire;
