@@ -218,3 +218,7 @@ pub(crate) const ABANDONED_REQUEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Objects that are removed by one round of batched requests: ten full batches of S3.
 pub(crate) const DELETE_BATCH: usize = 10_000;
+
+/// How long the parts of an upload that is given up may still take before they are cut off: those that the server has
+/// received in full are answered within this, and a cancelled upload has ended in 100 ms.
+pub(crate) const ABORT_GRACE: Duration = Duration::from_millis(50);

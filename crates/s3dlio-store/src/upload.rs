@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cancel::{or_cancelled, own_task};
 use crate::client::{Client, Opened, PutMode, PutOptions, PutResult};
-use crate::constants::{ABANDONED_REQUEST_WAIT, PART_SIZE_MAX, PARTS_PER_SIZE};
+use crate::constants::{ABANDONED_REQUEST_WAIT, ABORT_GRACE, PART_SIZE_MAX, PARTS_PER_SIZE};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::range_engine::Target;
 
@@ -277,7 +277,10 @@ impl Drop for Unfinished {
             Ok(runtime) => {
                 self.cleanup.spawn_on(
                     async move {
-                        // A part that arrives after the abort would stay behind.
+                        // A part that the server stores after the abort stays behind: those that are all but done may
+                        // end first.
+                        let ended = async { while sending.join_next().await.is_some() {} };
+                        let _ = tokio::time::timeout(ABORT_GRACE, ended).await;
                         sending.shutdown().await;
                         if let Err(error) = upload.abort().await {
                             tracing::warn!(%uri, %error, "an unfinished upload could not be aborted");

@@ -120,7 +120,9 @@ impl S3sFs {
         self.root.path()
     }
 
-    /// The ids of the multipart uploads of which anything is left, read from the server's directory.
+    /// The ids of the multipart uploads that are open: begun, and neither completed nor aborted. Read from the server's
+    /// directory. (A part that the server is still storing when its upload is aborted leaves a file behind that no request
+    /// can reach; it is not counted.)
     ///
     /// # Panics
     ///
@@ -130,9 +132,8 @@ impl S3sFs {
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         names
             .filter_map(|name| {
-                let (_, rest) = name.split_once(".upload_id-").or_else(|| name.split_once(".upload-"))?;
-                // A UUID follows, then the suffix of the kind of file.
-                rest.get(..36).map(str::to_owned)
+                let id = name.strip_prefix(".upload-")?.strip_suffix(".json")?;
+                Some(id.to_owned())
             })
             .collect()
     }
