@@ -3,8 +3,8 @@
 //! Users name the `s3dlio` crate, which re-exports all of this.
 
 pub mod backend;
-pub mod budget;
 pub mod buckets;
+pub mod budget;
 pub mod buffer;
 mod cancel;
 pub mod client;
@@ -18,8 +18,10 @@ pub mod transport;
 pub mod upload;
 pub mod uri;
 
-pub use client::{Client, CopyOptions, FetchOptions, IntoLocation, ListOptions, ObjectInfo, PutMode, PutOptions, PutResult};
 pub use buckets::{BucketEntry, Buckets};
+pub use client::{
+    Client, CopyOptions, FetchOptions, IntoLocation, ListOptions, ObjectInfo, PutMode, PutOptions, PutResult,
+};
 pub use config::{Config, ConfigBuilder, Environment, Key, RequestLimit, Setting, Source, UnifiedLoaderConfig};
 pub use error::{BoxError, Error, ErrorKind, Operation, Result};
 pub use listing::{ListPage, ListRequest, Lister, ObjectEntry};

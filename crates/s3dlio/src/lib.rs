@@ -51,3 +51,8 @@ pub use s3dlio_store::*;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/loading.md")]
 struct LoadingGuide;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
