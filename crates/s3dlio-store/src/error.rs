@@ -229,9 +229,11 @@ impl fmt::Display for Operation {
 }
 
 impl Error {
-    /// An error of `kind` in `operation` on `uri`.
+    /// An error of `kind` in `operation` on `uri`. The query of a web address is left off: it may hold a signature.
     pub fn new(kind: ErrorKind, operation: Operation, uri: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, operation, uri: uri.into(), message: None, hint: None, source: None }))
+        let mut uri = uri.into();
+        uri.truncate(without_query(&uri).len());
+        Self(Box::new(Inner { kind, operation, uri, message: None, hint: None, source: None }))
     }
 
     /// The error that a cancelled operation ends with.
@@ -307,6 +309,14 @@ impl Error {
             ErrorKind::Unsupported => object_store::Error::NotSupported { source },
             _ => object_store::Error::Generic { store: "s3dlio", source },
         }
+    }
+}
+
+/// A URI as it may be shown: of a web address, what comes before its query.
+pub(crate) fn without_query(uri: &str) -> &str {
+    match uri.split_once("://") {
+        Some(("http" | "https", _)) => uri.split('?').next().unwrap_or_default(),
+        _ => uri,
     }
 }
 

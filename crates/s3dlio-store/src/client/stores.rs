@@ -16,7 +16,7 @@ use crate::budget::{ByteBudget, RequestLimiter};
 use crate::buffer::BufferPool;
 use crate::cancel::or_cancelled;
 use crate::config::{Config, UnifiedLoaderConfig};
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{Error, ErrorKind, Operation, Result, without_query};
 use crate::listing::Lister;
 use crate::range_engine::{RangeEngine, RangeEngineConfig, Target};
 use crate::transport::{Transport, TransportStatistics};
@@ -46,7 +46,7 @@ impl Opened {
         Ok(Target {
             store: self.store.objects.clone(),
             path: object_path(&self.location, operation)?,
-            uri: self.location.to_string().into(),
+            uri: without_query(&self.location.to_string()).into(),
             limiter: self.limiter.clone(),
         })
     }

@@ -243,3 +243,109 @@ async fn a_cancelled_read_ends_and_gives_its_bytes_back() {
     assert!(s3dlio_testkit::process::eventually_async(std::time::Duration::from_secs(10), settled).await);
     assert_eq!(bench.get(None).await.unwrap_err().kind(), ErrorKind::Cancelled, "a cancelled token stays so");
 }
+
+/// Begins a read of ranges, does something to the object before the second request, and gives the read's error.
+async fn disturbed(disturb: impl AsyncFn(&Bench)) -> s3dlio_store::Error {
+    let bench = bench(400 * KIB).await;
+    let gate = Gate::closed();
+    bench.store.inject(Fault::on(Call::Get).after(1).hold(&gate));
+    let read = {
+        let (engine, target, cancel) = (bench.engine.clone(), bench.target.clone(), bench.cancel.clone());
+        tokio::spawn(async move { engine.get(&target, None, &cancel).await })
+    };
+    gate.wait_for(1).await;
+    disturb(&bench).await;
+    gate.open();
+    let error = read.await.unwrap().unwrap_err();
+    assert_eq!(bench.engine.budget().used(), 0);
+    error
+}
+
+#[tokio::test]
+async fn an_object_that_shrinks_grows_or_vanishes_is_an_error() {
+    for size in [0, 10, 300 * 1024, 500 * 1024] {
+        let error = disturbed(async |bench| {
+            bench.store.inner().put(&bench.target.path, data::bytes(9, size).into()).await.unwrap();
+        });
+        let error = error.await;
+        assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
+    }
+    let error = disturbed(async |bench| bench.store.inner().delete(&bench.target.path).await.unwrap()).await;
+    assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
+}
+
+async fn streamed(bench: &Bench, range: Option<std::ops::Range<u64>>) -> s3dlio_store::Result<Vec<u8>> {
+    let stream = bench.engine.stream(&bench.target, range, &bench.cancel).await?;
+    Ok(stream.try_collect::<Vec<Bytes>>().await?.concat())
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_split_takes_one_request_and_no_budget() {
+    let config = RangeEngineConfig { max_concurrent_ranges: 1, ..small_config() };
+    let bench = bench_with(3000 * KIB, 100 * KIB, config).await;
+    data::assert_same(&streamed(&bench, None).await.unwrap(), &bench.content, "stream");
+    assert_eq!(bench.counters().total(), 1);
+    assert!(bench.engine.budget().peak() <= 100 * KIB);
+    data::assert_same(&streamed(&bench, Some(10..2_000_000)).await.unwrap(), &bench.content[10..2_000_000], "range");
+    assert_eq!(bench.counters().total(), 2);
+    assert_eq!((bench.engine.budget().used(), bench.target.limiter.in_flight()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_split_is_resumed_at_the_byte_and_pinned() {
+    let config = RangeEngineConfig { max_concurrent_ranges: 1, ..small_config() };
+    let bench = bench_with(500 * KIB, 1 << 30, config.clone()).await;
+    bench.store.inject(Fault::on(Call::Get).nth(1).break_body(1000));
+    bench.store.inject(Fault::on(Call::Get).nth(2).truncate_body(70_000));
+    data::assert_same(&streamed(&bench, None).await.unwrap(), &bench.content, "stream");
+    assert_eq!(bench.counters().total(), 3);
+    bench.assert_read_once();
+
+    let bench = bench_with(500 * KIB, 1 << 30, config).await;
+    bench.store.inject(Fault::on(Call::Get).nth(1).break_body(1000));
+    bench.store.inject(Fault::on(Call::Get).nth(2).change_etag("other"));
+    assert_eq!(streamed(&bench, None).await.unwrap_err().kind(), ErrorKind::Changed);
+
+    bench.store.heal();
+    bench.store.inject(Fault::on(Call::Get).truncate_body(0));
+    assert_eq!(streamed(&bench, None).await.unwrap_err().kind(), ErrorKind::Integrity);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_first_error() {
+    let bench = bench(1000 * KIB).await;
+    bench.store.inject(Fault::on(Call::Get).nth(3).change_etag("other"));
+    let mut stream = bench.engine.stream(&bench.target, None, &bench.cancel).await.unwrap();
+    let mut errors = 0;
+    while let Some(chunk) = stream.next().await {
+        errors += usize::from(chunk.is_err());
+    }
+    assert_eq!(errors, 1);
+    assert!(stream.next().await.is_none());
+}
+
+/// What servers without ranges send is not fetched again and again.
+#[tokio::test]
+async fn a_server_without_ranges_is_asked_twice_at_most() {
+    use s3dlio_store::{Client, Config};
+    use s3dlio_testkit::http_server::{Behaviour, HttpServer};
+    let content = data::bytes(8, 40 << 20);
+    for no_etag in [false, true] {
+        let server = HttpServer::start().unwrap();
+        server.put("/object", content.clone());
+        server.set_behaviour(Behaviour { ignore_range: true, no_etag, ..Behaviour::default() });
+        let client = Client::new(Config::default());
+        let uri = format!("{}/object", server.endpoint());
+        data::assert_same(&client.get(&uri).await.unwrap(), &content, "whole");
+        assert!(server.log().len() <= 2, "{}", server.log().len());
+        server.log().clear();
+        let chunks: Vec<Bytes> = client.get_stream(&uri).await.unwrap().try_collect().await.unwrap();
+        data::assert_same(&chunks.concat(), &content, "streamed");
+        assert!(server.log().len() <= 2, "{}", server.log().len());
+        server.log().clear();
+        let read = client.get_range(&uri, 1 << 20..30 << 20).await.unwrap();
+        data::assert_same(&read, &content[1 << 20..30 << 20], "range");
+        assert!(server.log().len() <= 2, "{}", server.log().len());
+        assert_eq!(client.budget().used(), 0);
+    }
+}

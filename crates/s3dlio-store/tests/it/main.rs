@@ -8,6 +8,7 @@ mod faults;
 mod gcs;
 mod http;
 mod integrity;
+mod keys;
 mod pressure;
 mod s3;
 mod tls;
