@@ -1,8 +1,9 @@
 //! The wire: one HTTP/1.1 connection pool, timeouts, and the one retry policy.
 //!
 //! [`Transport`] is object_store's `HttpConnector` and `HttpService`, so that every protocol's client sends through it.
-//! A call goes through three files: [`retry`] sends attempts until one is final, [`pool`] finds or makes a
-//! [`connection`] over a [`socket`], and [`body`] hands the answer's bytes on and gives the connection back when they have all been read.
+//! A call goes through three files: `retry` sends attempts until one is final, `pool` finds or makes a
+//! `connection` over a `socket`, and `body` hands the answer's bytes on and gives the connection back when they have all
+//! been read.
 //!
 //! Nothing is spawned. A connection is driven by whoever waits for its bytes, so that dropping a call or a body closes
 //! its socket at once, and an idle connection is a value in the pool that costs nothing.
