@@ -58,14 +58,19 @@ impl Connection {
         })
     }
 
-    /// Sends a request and waits for the head of its answer. `idle` bounds the time without progress.
+    /// Sends a request and waits for the head of its answer. `idle` bounds the time without progress. A request that
+    /// cannot be repeated is not sent on a connection that the server has closed, as far as the kernel knows.
     pub(super) async fn exchange(
         &mut self,
         request: Request<HttpRequestBody>,
+        is_repeatable: bool,
         idle: Duration,
     ) -> Result<Response<Incoming>, Failure> {
         let reused = self.reused;
         self.timer.progress();
+        if reused && !is_repeatable {
+            self.upload.probe.store(true, Ordering::Relaxed);
+        }
         std::future::poll_fn(|cx| self.poll_ready(cx)).await?;
         let request = request.map(|body| UploadBody::new(body, self.upload.clone()));
         let mut sent = self.upload.sent.load(Ordering::Relaxed);

@@ -167,16 +167,17 @@ async fn attempt(
     let origin = Arc::new(Origin::of(request.uri())?);
     let idle = if is_safe(request.method()) { pool.timeouts().idle } else { pool.timeouts().deadline };
     let limit = idle.min(time_left);
+    let is_repeatable = is_idempotent(request);
     if let Some(mut connection) = pool.reuse(request.uri()) {
-        match connection.exchange(on_the_wire(request), limit).await {
+        match connection.exchange(on_the_wire(request), is_repeatable, limit).await {
             Ok(response) => return Ok(into_pooled(response, connection, origin, pool, shown)),
             Err(failure) if failure.reason == Reason::NotSent => {}
-            Err(failure) if failure.reason == Reason::StaleConnection && is_idempotent(request) => {}
+            Err(failure) if failure.reason == Reason::StaleConnection && is_repeatable => {}
             Err(failure) => return Err(failure),
         }
     }
     let mut connection = pool.connect(&origin, time_left).await?;
-    let response = connection.exchange(on_the_wire(request), limit).await?;
+    let response = connection.exchange(on_the_wire(request), is_repeatable, limit).await?;
     Ok(into_pooled(response, connection, origin, pool, shown))
 }
 

@@ -1,6 +1,7 @@
 //! What hyper writes to and reads from: the socket, and the body of the request that is being sent.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use object_store::client::{HttpError, HttpRequestBody};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -23,6 +25,8 @@ pub(super) struct Upload {
     pub(super) sent: AtomicU64,
     /// Bytes of the body that hyper has not asked for yet.
     pub(super) unsent: AtomicU64,
+    /// Whether the next read asks the kernel, whatever the runtime believes.
+    pub(super) probe: AtomicBool,
     /// Whether the server takes no more bytes.
     pub(super) refused: AtomicBool,
 }
@@ -116,6 +120,20 @@ impl Io {
         refused
     }
 
+    /// Whether the server has closed the connection, or sent what nobody asked for. The runtime learns of that only when
+    /// it looks at its sockets again, and after a pause of the whole program it has not looked yet.
+    fn is_over(&self) -> bool {
+        let stream = match &self.socket {
+            Socket::Plain(io) => io.inner(),
+            Socket::Secure(io) => io.inner().get_ref().0,
+        };
+        let waits = |error: &io::Error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted);
+        match SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]) {
+            Err(error) if waits(&error) => false,
+            Ok(_) | Err(_) => true,
+        }
+    }
+
     fn is_refused(&self) -> bool {
         self.upload.refused.load(Ordering::Relaxed)
     }
@@ -123,7 +141,15 @@ impl Io {
 
 impl Read for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
+        let this = self.get_mut();
+        if this.upload.probe.load(Ordering::Relaxed) {
+            this.upload.probe.store(false, Ordering::Relaxed);
+            if this.is_over() {
+                // Nothing read is an end.
+                return Poll::Ready(Ok(()));
+            }
+        }
+        match &mut this.socket {
             Socket::Plain(io) => Pin::new(io).poll_read(cx, buffer),
             Socket::Secure(io) => Pin::new(io).poll_read(cx, buffer),
         }

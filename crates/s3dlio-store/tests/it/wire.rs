@@ -405,3 +405,32 @@ async fn dropping_a_transport_closes_what_is_idle() {
     drop(transport);
     assert!(eventually_async(Duration::from_secs(10), || is_closed.try_recv().is_ok()).await);
 }
+
+/// Between two `block_on` of a runtime without threads nobody looks at the sockets.
+#[test]
+fn a_connection_that_was_closed_while_the_program_paused_takes_no_request() {
+    let (close, closing) = std::sync::mpsc::channel::<()>();
+    let (closed, is_closed) = std::sync::mpsc::channel();
+    let channels = std::sync::Mutex::new((closing, closed));
+    let server = Script::start(move |mut peer, number| {
+        peer.head();
+        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        if number == 0 {
+            let (closing, closed) = &*channels.lock().unwrap();
+            closing.recv().unwrap();
+            drop(peer);
+            closed.send(()).unwrap();
+        } else {
+            peer.wait_for_the_end();
+        }
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let transport = transport();
+    runtime.block_on(get(&transport, &server.url())).unwrap();
+    close.send(()).unwrap();
+    is_closed.recv().unwrap();
+    let post = request(Method::POST, &server.url(), Bytes::new());
+    let outcome = runtime.block_on(send(&transport.http_client(), post));
+    assert_eq!(outcome, Ok((StatusCode::OK, "ok".into())));
+    assert_eq!(transport.statistics().connections_opened, 2);
+}
